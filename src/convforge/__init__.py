@@ -1,0 +1,1 @@
+"""convforge: from a folder of images to a compiled convolutional classifier."""

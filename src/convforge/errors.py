@@ -1,0 +1,72 @@
+"""The exceptions that convforge raises, all of them.
+
+    ConvforgeError
+    ├── InputError              what the user gave cannot be used; the command line exits with 2
+    │   ├── DataError           an image, a folder or a data set
+    │   ├── NetworkError        a network name, its arguments, or an input it cannot take
+    │   ├── WeightsError        weights that do not fit the network
+    │   ├── RecipeError         a training recipe with a value out of range
+    │   ├── ClassifierError     a classifier file that is damaged or of another version
+    │   ├── ArtifactError       a compiled artifact that is damaged or of another version
+    │   ├── UnsupportedError    a model that the compiler does not understand, naming the layer
+    │   ├── OutputError         a path that cannot be written
+    │   ├── PackageError        an optional package that is missing, naming the extra to install
+    │   └── ToolchainError      no C compiler, or one that failed
+    └── VerifyError             a graph or plan that breaks its own rules: a defect in convforge
+
+Every message says where, what was expected, what was found and what to do, in one paragraph.
+"""
+
+from __future__ import annotations
+
+
+class ConvforgeError(Exception):
+    """Base of every exception that convforge raises on purpose."""
+
+
+class InputError(ConvforgeError):
+    """What the user gave cannot be used; the message says what would be."""
+
+
+class DataError(InputError):
+    """An image, a folder or a data set that cannot be used."""
+
+
+class NetworkError(InputError):
+    """An unknown network, arguments it does not take, or an input size it cannot process."""
+
+
+class WeightsError(InputError):
+    """Weights that do not fit the network they were loaded into."""
+
+
+class RecipeError(InputError):
+    """A training recipe with a value out of range."""
+
+
+class ClassifierError(InputError):
+    """A classifier file that is damaged, of another version, or not one at all."""
+
+
+class ArtifactError(InputError):
+    """A compiled artifact that is damaged, of another version, or not one at all."""
+
+
+class UnsupportedError(InputError):
+    """A model with a layer that the compiler does not understand; nothing is approximated."""
+
+
+class OutputError(InputError):
+    """A path that cannot be written."""
+
+
+class PackageError(InputError):
+    """An optional package that is missing; the message names the extra that installs it."""
+
+
+class ToolchainError(InputError):
+    """No usable C compiler, or a C compiler that failed."""
+
+
+class VerifyError(ConvforgeError):
+    """A graph, program or plan that breaks its own rules: a defect in convforge, not the input."""

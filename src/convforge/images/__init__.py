@@ -1,0 +1,1 @@
+"""What goes in: images, their labels, and the preprocessing that turns them into an input."""

@@ -1,0 +1,1 @@
+"""From a network to one self-contained artifact; it knows numpy, not torch."""

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 Interpolation = Literal["box", "bilinear", "bicubic", "lanczos"]
 
+MAX_SIDE = 32_768  # pixels, of an image before and after the resize: bounds memory, here and in C
+
 IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
 IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 
@@ -117,11 +119,19 @@ class Preprocess:
             raise DataError(f"preprocessing record is incomplete or malformed: {error!r}") from None
 
     def resized_size(self, *, height: int, width: int) -> tuple[int, int]:
-        """(height, width) after the resize of an image of this size, before the crop."""
+        """(height, width) after the resize of an image of this size, before the crop.
+
+        Raises DataError where a side is, or would become, longer than MAX_SIDE.
+        """
         if not isinstance(self.resize, int):
             return self.resize
         short, long = min(height, width), max(height, width)
         scaled = int(self.resize * long / short)
+        if max(long, scaled) > MAX_SIDE:
+            raise DataError(
+                f"image of {width}x{height} pixels: with its short side resized to {self.resize} "
+                f"the long side is {scaled}, over the limit of {MAX_SIDE}; crop it first"
+            )
         return (self.resize, scaled) if height <= width else (scaled, self.resize)
 
     def crop_offset(self, *, height: int, width: int) -> tuple[int, int]:

@@ -1,0 +1,1 @@
+"""The graph: its operations, their meaning, its rules and its text."""

@@ -1,0 +1,1 @@
+"""Kernel families, one a file: what each accepts, costs, packs and emits."""

@@ -7,7 +7,7 @@ damaged image of it, so that they can be dealt with at once.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,13 +16,14 @@ from convforge.errors import DataError
 from convforge.images.threads import map_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from convforge.images.preprocess import Preprocess
     from convforge.images.threads import Progress
 
+FLAT = "all"  # the one part of a folder without parts, as evaluation sees it
 LISTED = 10  # names that a message lists before it only counts
 _CHUNK = 32  # images a task of the thread pool: small enough for a smooth progress bar
 
@@ -67,6 +68,23 @@ class Split:
             except DataError:
                 raise _damaged(self._all_failures(start), total=len(self)) from None
             yield batch
+
+    def for_classes(self, classes: Sequence[str], *, own: Sequence[str]) -> Split:
+        """The same images with labels into `classes`, matched by name; `own` are theirs until now.
+
+        A class without an image here is fine. Raises DataError naming the classes of images here
+        that `classes` does not have.
+        """
+        index = {name: i for i, name in enumerate(classes)}
+        unknown = [own[i] for i in np.unique(self.labels) if own[i] not in index]
+        if unknown:
+            raise DataError(
+                f"{self.name}: {listing(unknown)} not among the {len(classes)} classes of the "
+                f"classifier: {listing(classes)}; rename the class folder, or evaluate a "
+                "classifier that was trained on it"
+            )
+        table = np.array([index.get(name, -1) for name in own], dtype=np.int64)
+        return replace(self, labels=table[self.labels])
 
     def _all_failures(self, start: int) -> list[str]:
         messages = []
@@ -116,12 +134,40 @@ class Images:
         split = {k: list(v) if k == "test" else v for k, v in self.split_record.items()}
         return {"uri": self.uri, "fingerprint": self.fingerprint, "split": split}
 
+    def part(self, name: str | None = None, *, classes: Sequence[str]) -> Split:
+        """One part, its labels into a classifier's `classes` by name, as evaluation needs it.
+
+        Without a name: "test" where there is one, else "val". Raises DataError where there is no
+        such part, or a class here is unknown to the classifier.
+        """
+        return choose_part(self.splits, name, own=self.classes, classes=classes, origin=self.uri)
+
     def decode_all(
         self, preprocess: Preprocess, *, progress: Progress | None = None
     ) -> dict[str, NDArray[np.uint8]]:
-        """Every part decoded, by name, as `Split.decode_all`; one DataError for all damaged images."""
+        """Every part by name, as `Split.decode_all`; one DataError for all damaged images."""
         arrays = decode_all(list(self.splits.values()), preprocess, progress=progress)
         return dict(zip(self.splits, arrays, strict=True))
+
+
+def choose_part(
+    splits: Mapping[str, Split],
+    name: str | None,
+    *,
+    own: Sequence[str],
+    classes: Sequence[str],
+    origin: str,
+) -> Split:
+    """`Images.part`, of splits whose labels index `own`; FLAT stands for a whole folder."""
+    chosen = name or next((part for part in ("test", "val", FLAT) if part in splits), None)
+    if chosen is None:
+        raise DataError(
+            f"{origin}: only a part to train on, nothing to evaluate on; add test/ or val/, or "
+            "name the part (train) to evaluate on it all the same"
+        )
+    if chosen not in splits:
+        raise DataError(f"{origin}: no part {chosen!r}; there is {listing(splits)}")
+    return splits[chosen].for_classes(classes, own=own)
 
 
 def decode_all(
@@ -152,6 +198,13 @@ def decode_all(
     if failures:
         raise _damaged(failures, total=total)
     return arrays
+
+
+def listing(names: Iterable[str]) -> str:
+    """Names for a message: "a, b, c", or the first LISTED and how many more."""
+    every = list(names)
+    more = f" and {len(every) - LISTED:,} more" if len(every) > LISTED else ""
+    return ", ".join(every[:LISTED]) + more
 
 
 def _failures(

@@ -11,7 +11,7 @@ Pixel values without a fixed range (32-bit integers, floats) are refused.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -43,7 +43,7 @@ _UPRIGHT = {
 _ORIENTATION = 0x0112  # the EXIF tag
 
 _GREY_16 = {"I;16", "I;16B", "I;16L", "I;16N"}
-_GREY = {"1", "L", "LA", "La", *_GREY_16}
+_GREY = {"1", "L", "LA", "La", "I", *_GREY_16}
 
 
 def decode(image: ImageLike) -> NDArray[np.uint8]:
@@ -72,6 +72,18 @@ def decode(image: ImageLike) -> NDArray[np.uint8]:
         ) from None
     except OSError as error:
         raise DataError(f"{image}: {_reason(Path(image), error)}") from None
+
+
+def is_grey(file: BinaryIO) -> bool | None:
+    """Whether an image file's header says grey (of any depth, with or without alpha).
+
+    None where the header cannot be read: `decode` will say why.
+    """
+    try:
+        with Image.open(file, formats=FORMATS) as picture:
+            return picture.mode in _GREY
+    except Exception:  # noqa: BLE001 - a damaged file makes Pillow raise nearly anything
+        return None
 
 
 def _from_array(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

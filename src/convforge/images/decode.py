@@ -28,7 +28,7 @@ MAX_PIXELS = 178_956_970  # pixels of an image, 537 MB as RGB: where Pillow itse
 
 # What a file may hold, by its content; its suffix is not looked at. The other decoders of Pillow
 # stay closed: some of them start programs (EPS) or read further files.
-FORMATS = ("BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 
 # EXIF orientation → how to turn the stored picture upright; 1 is upright already.
 _UPRIGHT = {
@@ -57,21 +57,22 @@ def decode(image: ImageLike) -> NDArray[np.uint8]:
     """
     if isinstance(image, np.ndarray):
         return _from_array(image)
-    if isinstance(image, Image.Image):
-        return _from_pillow(image, name="image")
-    if not isinstance(image, str | Path):
+    if not isinstance(image, str | Path | Image.Image):
         raise DataError(
             f"image: expected a path, a Pillow image or a uint8 array, got {type(image).__name__}"
         )
+    name = "image" if isinstance(image, Image.Image) else str(image)
     try:
+        if isinstance(image, Image.Image):
+            return _from_pillow(image, name=name)
         with Image.open(image, formats=FORMATS) as picture:
-            return _from_pillow(picture, name=str(image))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise DataError(
-            f"{image}: over the limit of {MAX_PIXELS:,} pixels; make the image smaller"
-        ) from None
-    except OSError as error:
-        raise DataError(f"{image}: {_reason(Path(image), error)}") from None
+            return _from_pillow(picture, name=name)
+    except DataError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(f"{name}: {error}; make the image smaller") from None
+    except Exception as error:  # noqa: BLE001 - a damaged file makes Pillow raise nearly anything
+        raise DataError(f"{name}: {_reason(Path(name), error)}") from None
 
 
 def is_grey(file: BinaryIO) -> bool | None:
@@ -107,18 +108,13 @@ def _from_array(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _from_pillow(picture: Image.Image, *, name: str) -> NDArray[np.uint8]:
     _check_size(height=picture.height, width=picture.width, name=name)
-    try:
-        picture.load()
-        picture = _upright(picture)
-        if picture.mode in _GREY_16 or picture.mode == "I":
-            return _from_array(_eight_bits(picture, name=name))
-        if picture.has_transparency_data:
-            return _over_white(picture)
-        return np.array(picture.convert("RGB"))
-    except DataError:
-        raise
-    except Exception as error:  # noqa: BLE001 - a damaged file makes Pillow raise nearly anything
-        raise DataError(f"{name}: damaged or cut short ({error}); copy the file again") from None
+    picture.load()
+    picture = _upright(picture)
+    if picture.mode in _GREY_16 | {"I", "F"}:
+        return _from_array(_eight_bits(picture, name=name))
+    if picture.has_transparency_data:
+        return _over_white(picture)
+    return np.array(picture.convert("RGB"))
 
 
 def _check_size(*, height: int, width: int, name: str) -> None:
@@ -140,10 +136,13 @@ def _upright(picture: Image.Image) -> Image.Image:
 
 
 def _eight_bits(picture: Image.Image, *, name: str) -> NDArray[np.uint8]:
-    """16-bit grey → uint8 [H, W]; mode "I" is 16-bit where a PNG or PPM file was opened as such."""
-    if picture.mode == "I" and picture.format not in {"PNG", "PPM"}:
+    """16-bit grey → uint8 [H, W]; PNG and PPM files of it may be opened as mode "I"."""
+    is_file = picture.mode == "I" and picture.format in {"PNG", "PPM"}
+    if picture.mode not in _GREY_16 and not is_file:
         raise DataError(f"{name}: 32-bit pixels have no fixed range; convert it to 8 bits first")
     values = np.asarray(picture).astype(np.uint32)
+    if "transparency" in picture.info:
+        values[values == picture.info["transparency"]] = 65535
     return ((values + 128) // 257).astype(np.uint8)
 
 
@@ -153,13 +152,15 @@ def _over_white(picture: Image.Image) -> NDArray[np.uint8]:
     return np.array(paper.convert("RGB"))
 
 
-def _reason(path: Path, error: OSError) -> str:
-    if path.is_dir():
-        return "is a folder; expected an image file"
-    if not path.exists():
-        return "no such file; expected an image"
+def _reason(path: Path, error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         empty = path.stat().st_size == 0
-        found = "is empty" if empty else "is not an image or a damaged one"
+        found = "is empty" if empty else "is not an image, or a damaged one"
         return f"{found}; expected one of {', '.join(FORMATS)}"
-    return f"cannot be read ({error.strerror or error})"
+    if isinstance(error, FileNotFoundError):
+        return "no such file; expected an image"
+    if isinstance(error, IsADirectoryError):
+        return "is a folder; expected an image file"
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"cannot be read ({error.strerror})"
+    return f"damaged or cut short ({error}); copy the file again"

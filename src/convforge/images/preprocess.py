@@ -64,6 +64,10 @@ class Preprocess:
             raise DataError(
                 f"preprocessing: resize {self.resize} and crop {self.crop} must be at least 1 pixel"
             )
+        if max(sides) > MAX_SIDE:
+            raise DataError(
+                f"preprocessing: resize {self.resize} is over the limit of {MAX_SIDE} pixels a side"
+            )
         if self.crop[0] > sides[0] or self.crop[1] > sides[1]:
             raise DataError(
                 f"preprocessing: crop {self.crop} is larger than resize {self.resize}; "
@@ -123,11 +127,16 @@ class Preprocess:
 
         Raises DataError where a side is, or would become, longer than MAX_SIDE.
         """
+        short, long = min(height, width), max(height, width)
+        if long > MAX_SIDE:
+            raise DataError(
+                f"image of {width}x{height} pixels: expected at most {MAX_SIDE} a side; "
+                "make it smaller first"
+            )
         if not isinstance(self.resize, int):
             return self.resize
-        short, long = min(height, width), max(height, width)
         scaled = int(self.resize * long / short)
-        if max(long, scaled) > MAX_SIDE:
+        if scaled > MAX_SIDE:
             raise DataError(
                 f"image of {width}x{height} pixels: with its short side resized to {self.resize} "
                 f"the long side is {scaled}, over the limit of {MAX_SIDE}; crop it first"

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from convforge.images.threads import map_threads
+
+
+def test_results_come_in_the_order_of_the_tasks():
+    def work(task: int) -> int:
+        time.sleep((task % 3) * 0.002)
+        return task * task
+
+    assert list(map_threads(work, range(40))) == [i * i for i in range(40)]
+
+
+def test_no_tasks_give_no_results():
+    assert list(map_threads(str, [])) == []
+
+
+def test_an_exception_is_raised_at_its_place_and_drops_what_has_not_started():
+    started = []
+
+    def work(task: int) -> int:
+        started.append(task)
+        time.sleep(0.001)
+        if task == 3:
+            raise KeyError(task)
+        return task
+
+    results = []
+    with pytest.raises(KeyError, match="3"):
+        results.extend(map_threads(work, range(5000)))
+    assert results == [] or results == [0, 1, 2]
+    assert len(started) < 5000
+
+
+def test_no_thread_is_left_behind():
+    before = threading.active_count()
+    results = map_threads(str, range(100))
+    assert next(results) == "0"
+    results.close()
+    assert threading.active_count() == before

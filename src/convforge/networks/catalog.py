@@ -9,11 +9,13 @@ import difflib
 import importlib
 import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from convforge.errors import NetworkError, PackageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from convforge.networks.contract import ConvNet
 
 
@@ -22,7 +24,8 @@ class Entry:
     """One network of the catalogue.
 
     `module` is the file in `convforge.networks` and holds a function of the network's own name.
-    `parameters` is the published count of trainable parameters for the default arguments.
+    `parameters` is the published count of trainable parameters of `features` and `head` for the
+    default arguments; side heads, which no prediction uses, are not in it.
     """
 
     module: str
@@ -54,3 +57,95 @@ def entry(name: str) -> Entry:
     near = difflib.get_close_matches(name, CATALOG, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else "`convforge list` shows them all."
     raise NetworkError(f"no network is named {name!r}; {hint}")
+
+
+def create(
+    name: str,
+    *,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+    input_size: int | None = None,
+    weights: str | None = None,
+    **arguments: Any,
+) -> ConvNet:
+    """The network `name`, in training mode; what is None is as in its paper.
+
+    `input_size` is the side of a square input in pixels. `arguments` are the network's own, such as
+    a width multiplier. `weights` is a tag of published weights ("imagenet") or the path of a
+    file; without it the weights are drawn from torch's generator as the network's file says.
+    `create(net.name, **net.arguments)` builds the same network again.
+
+    Raises NetworkError for an unknown name, an argument that the network does not take or that is
+    out of range, and an input size that it cannot process, naming the smallest that it can; and
+    PackageError where torch is not installed.
+    """
+    found = entry(name)
+    builder = _builder(name, found)
+    fields = {
+        "num_classes": found.num_classes if num_classes is None else num_classes,
+        "in_channels": found.in_channels if in_channels is None else in_channels,
+        "input_size": found.input_size if input_size is None else input_size,
+    }
+    _check_counts(name, fields)
+    complete = _complete(name, builder, {**fields, **arguments})
+    _check_input_size(name, builder, arguments=complete, default_size=found.input_size)
+    net = builder(**complete)
+    net.name = name
+    net.arguments = complete
+    net.input_shape = (fields["in_channels"], fields["input_size"], fields["input_size"])
+    net.num_classes = fields["num_classes"]
+    if weights is not None:
+        importlib.import_module("convforge.networks.weights").load_weights(net, name, weights)
+    return net
+
+
+def _builder(name: str, found: Entry) -> Callable[..., ConvNet]:
+    try:
+        module = importlib.import_module(f"convforge.networks.{found.module}")
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise PackageError(
+            f"{name}: building a network needs torch, which is not installed; "
+            'install it with `pip install "convforge[train]"`'
+        ) from None
+    return cast("Callable[..., ConvNet]", getattr(module, name))
+
+
+def _check_counts(name: str, fields: dict[str, int]) -> None:
+    for field, value in fields.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise NetworkError(f"{name}: {field} must be a whole number above 0, got {value!r}")
+
+
+def _complete(
+    name: str, builder: Callable[..., ConvNet], arguments: dict[str, Any]
+) -> dict[str, Any]:
+    # The arguments with the builder's defaults filled in, so that a record of them says it all.
+    signature = inspect.signature(builder)
+    for given in arguments:
+        if given not in signature.parameters:
+            near = difflib.get_close_matches(given, signature.parameters, n=1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise NetworkError(
+                f"{name} takes no argument {given!r}{hint}; "
+                f"it takes {', '.join(signature.parameters)}"
+            )
+    bound = signature.bind(**arguments)
+    bound.apply_defaults()
+    return dict(bound.arguments)
+
+
+def _check_input_size(
+    name: str, builder: Callable[..., ConvNet], *, arguments: dict[str, Any], default_size: int
+) -> None:
+    # Every network works at its own default size (held by a test).
+    if arguments["input_size"] == default_size:
+        return
+    contract = importlib.import_module("convforge.networks.contract")
+    contract.check_input_size(
+        name,
+        lambda size: builder(**{**arguments, "input_size": size}),
+        in_channels=arguments["in_channels"],
+        input_size=arguments["input_size"],
+    )

@@ -7,15 +7,18 @@ Explanation, fine-tuning, scaling, summaries and the trainer rely on this and on
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from convforge.errors import NetworkError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
+
+_LARGEST_TRIED = 1024  # pixels a side
 
 
 class ConvNet(nn.Module):
@@ -42,9 +45,26 @@ class ConvNet(nn.Module):
     def weighted_logits(self, x: Tensor) -> tuple[tuple[Tensor, float], ...]:
         """Every output that training sums a loss over, with its weight: the main one, at 1.
 
-        A network with side heads (GoogLeNet) adds theirs.
+        A network with side heads (GoogLeNet) adds theirs in training mode.
         """
         return ((self(x), 1.0),)
+
+    def heads(self) -> tuple[nn.Module, ...]:
+        """Every module that gives logits; `head` is the first."""
+        return (self.head,)
+
+    def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 (nn.Module's own signature)
+        """As nn.Module's, but normalisation whose weights are frozen keeps to its statistics."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, _BatchNorm) and not _learns(module):
+                module.train(False)  # noqa: FBT003
+        return self
+
+
+def _learns(module: nn.Module) -> bool:
+    parameters = list(module.parameters(recurse=False))
+    return not parameters or any(parameter.requires_grad for parameter in parameters)
 
 
 def output_shape(
@@ -63,30 +83,49 @@ def output_shape(
     return tuple(shape) if min(shape) > 0 else None
 
 
-def check_input_size(
+def map_shape(
     name: str,
-    build: Callable[[Mapping[str, int]], nn.Module],
+    build: Callable[[], nn.Module],
     *,
     in_channels: int,
     input_size: int,
+) -> tuple[int, int, int]:
+    """(C, H, W) of the maps that the layers of `build` give, for heads that depend on them.
+
+    Raises NetworkError where an input of this size leaves none.
+    """
+    shape = output_shape(build, (in_channels, input_size, input_size))
+    if shape is None:
+        raise NetworkError(
+            f"{name}: an input of {input_size}x{input_size} pixels leaves nothing after its "
+            "strides; take a larger one"
+        )
+    channels, height, width = shape[1:]
+    return channels, height, width
+
+
+def check_input_size(
+    name: str, build: Callable[[int], nn.Module], *, in_channels: int, input_size: int
 ) -> None:
     """Refuse an input size that the network cannot take, naming the smallest that works.
 
-    `build` takes {"in_channels": …, "input_size": …} and gives the module. Raises NetworkError.
+    `build` gives the network for an input size. Raises NetworkError; what `build` itself raises at
+    a size that is large enough is not about the size and is raised as it is.
     """
 
     def works(size: int) -> bool:
-        fields = {"in_channels": in_channels, "input_size": size}
         try:
-            return output_shape(lambda: build(fields), (in_channels, size, size)) is not None
-        except (NetworkError, ValueError, ZeroDivisionError):
+            return output_shape(lambda: build(size), (in_channels, size, size)) is not None
+        except NetworkError:
             return False
 
     if works(input_size):
         return
-    smallest = next((size for size in range(1, 1025) if works(size)), None)
-    advice = f"the smallest that works is {smallest}" if smallest else "no size up to 1024 works"
+    largest = (in_channels, _LARGEST_TRIED, _LARGEST_TRIED)
+    if output_shape(lambda: build(_LARGEST_TRIED), largest) is None:
+        raise NetworkError(f"{name}: no input size up to {_LARGEST_TRIED} works")
+    smallest = next(size for size in range(1, _LARGEST_TRIED + 1) if works(size))
     raise NetworkError(
         f"{name}: an input of {input_size}x{input_size} pixels leaves nothing after its strides; "
-        f"{advice}"
+        f"the smallest that works is {smallest}x{smallest}"
     )

@@ -7,7 +7,7 @@ damaged image of it, so that they can be dealt with at once.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -114,7 +114,8 @@ class Images:
     `channels` is 1 if every image is grey by its header, else 3. `splits` always has "train"; "val"
     and "test" where the source has such or was split. `fingerprint` is a SHA-256 (hex) of class
     names, labels and file bytes (pixels, for the digits); where the folder lies, the names of
-    its files and how a flat folder was split do not enter. `split_record` is the record's "split".
+    its files and how a flat folder was split do not enter. `split_record` is the record's "split",
+    empty for a data set that was put together by hand.
     """
 
     uri: str
@@ -122,7 +123,7 @@ class Images:
     channels: int
     splits: Mapping[str, Split]
     fingerprint: str
-    split_record: Mapping[str, Any]
+    split_record: Mapping[str, Any] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
         """As plain JSON values, for `Card.data`: "uri", "fingerprint" and "split".

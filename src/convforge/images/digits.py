@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 TEST_IMAGES = 450  # of 1,797: a quarter
 CLASSES = tuple("0123456789")
+_PREFIX = "digits/"  # of an image's name, before its number in four digits
 
 
 def is_digits(uri: str | Path) -> bool:
@@ -45,8 +46,8 @@ def open_digits(uri: str, *, split: Mapping[str, Any] | None = None, seed: int =
             f"{uri}: the recorded split has seed {split.get('seed')}, which the classifier was "
             "trained with; leave the seed out, or open the digits without the record"
         )
-    pixels, labels = _scans()
-    names = [f"digits/{i:04d}" for i in range(len(labels))]
+    scans = pixels, labels = _scans()
+    names = [f"{_PREFIX}{i:04d}" for i in range(len(labels))]
     if split is not None:
         test = recorded_test(split, names, origin=uri)
         record = dict(split)
@@ -57,21 +58,13 @@ def open_digits(uri: str, *, split: Mapping[str, Any] | None = None, seed: int =
         test = frozenset(names[i] for i in _draw_test(labels, seed=seed))
         record = seeded_record(test, seed=seed, fraction=0.25)
 
-    def part(name: str, *, rows: list[int]) -> Split:
-        return Split(
-            name=name,
-            names=tuple(names[i] for i in rows),
-            labels=labels[rows],
-            read=partial(_scan, pixels[rows]),
-        )
-
     return Images(
         uri=f"digits:{seed}" if seed else "digits",
         classes=CLASSES,
         channels=1,
         splits={
-            "train": part("train", rows=[i for i, name in enumerate(names) if name not in test]),
-            "test": part("test", rows=[i for i, name in enumerate(names) if name in test]),
+            "train": _part("train", scans, names=[n for n in names if n not in test]),
+            "test": _part("test", scans, names=sorted(test)),
         },
         fingerprint=hashlib.sha256(pixels.tobytes() + labels.tobytes()).hexdigest(),
         split_record=record,
@@ -108,6 +101,16 @@ def _draw_test(labels: NDArray[np.int64], *, seed: int) -> list[int]:
     rows = list(range(len(labels)))
     _, test = train_test_split(rows, test_size=TEST_IMAGES, stratify=labels, random_state=seed)
     return [int(i) for i in test]
+
+
+def _part(
+    name: str, scans: tuple[NDArray[np.uint8], NDArray[np.int64]], *, names: list[str]
+) -> Split:
+    rows = [int(n.removeprefix(_PREFIX)) for n in names]
+    pixels, labels = scans
+    return Split(
+        name=name, names=tuple(names), labels=labels[rows], read=partial(_scan, pixels[rows])
+    )
 
 
 def _scan(grey: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:

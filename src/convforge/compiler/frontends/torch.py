@@ -1,0 +1,164 @@
+"""From a torch module to a graph: `torch.export`, then one handler an ATen operation.
+
+Operations that a handler understands are kept whole (`aten.silu`, not its parts), all others are
+decomposed to core ATen first. What depends on constants only is computed here, by torch, and
+becomes a constant. Anything else stops with UnsupportedError: the layer, what was found, what is
+supported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from convforge.compiler.frontends.torch_handlers import HANDLERS, Unsupported
+from convforge.compiler.ir.graph import Array, Graph, Node
+from convforge.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+    from torch import fx, nn
+
+    from convforge.compiler.ir.ops import Attr, Step
+
+
+def from_torch(module: nn.Module, input_shape: tuple[int, int, int]) -> Graph:
+    """Graph of a module in eval mode for one float32 image [C, H, W].
+
+    The module is left as it was. Raises UnsupportedError naming the layer that is not understood.
+    """
+    training = {name: child.training for name, child in module.named_modules()}
+    module.eval()
+    try:
+        # With dynamic shapes left out every size in the graph is a number.
+        exported = torch.export.export(module, (torch.zeros(1, *input_shape),))
+        kept = torch.export.default_decompositions()
+        for target in [target for target in kept if str(target) in HANDLERS]:
+            del kept[target]
+        exported = exported.run_decompositions(kept)
+    except Exception as error:  # torch.export raises whatever the module or its tracer raises
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise UnsupportedError(
+            f"{type(module).__name__}: torch.export could not trace it with an input of "
+            f"{input_shape}: {reason[0]}; the module must run without data-dependent control flow"
+        ) from error
+    finally:
+        for name, child in module.named_modules():
+            child.training = training[name]
+    return Reader(input_shape).read(exported)
+
+
+@dataclass
+class Reader:
+    """Walks an exported program once; `values` maps its nodes to names of graph values."""
+
+    input_shape: tuple[int, int, int]
+    nodes: list[Node] = field(default_factory=list)
+    constants: dict[str, Array] = field(default_factory=dict)
+    values: dict[fx.Node, str] = field(default_factory=dict)
+    tensors: dict[fx.Node, Any] = field(default_factory=dict)
+    hints: dict[fx.Node, str] = field(default_factory=dict)
+    taken: set[str] = field(default_factory=set)
+
+    def read(self, exported: torch.export.ExportedProgram) -> Graph:
+        """Graph of the exported program."""
+        signature = exported.graph_signature
+        state = {**exported.constants, **exported.state_dict}
+        held = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+        held |= signature.inputs_to_lifted_tensor_constants
+        if len(signature.user_inputs) != 1 or len(signature.user_outputs) != 1:
+            raise UnsupportedError(
+                f"the model has {len(signature.user_inputs)} inputs and "
+                f"{len(signature.user_outputs)} outputs; one image in, one tensor of logits out "
+                f"is supported"
+            )
+        source, output = "", ""
+        for node in exported.graph.nodes:
+            if node.op == "placeholder" and node.name in held:
+                self.tensors[node] = state[held[node.name]].detach()
+                self.hints[node] = held[node.name]
+            elif node.op == "placeholder":
+                self.values[node] = source = self.unique("input")
+            elif node.op == "call_function":
+                self.call(node)
+            elif node.op == "output":
+                output = self.value(node.args[0][0])
+        shape = (1, *self.input_shape)
+        return Graph(source, shape, tuple(self.nodes), self.constants, output)
+
+    def call(self, node: fx.Node) -> None:
+        """Compute a node now where all of it is constant, otherwise hand it to its handler."""
+        if all(source in self.tensors for source in node.all_input_nodes):
+            args, kwargs = torch.fx.map_arg(
+                (node.args, node.kwargs), lambda source: self.tensors[source]
+            )
+            self.tensors[node] = node.target(*args, **kwargs)  # type: ignore[operator]
+            return
+        where, target = self.path(node), str(node.target)
+        handler = HANDLERS.get(target)
+        if handler is None:
+            raise UnsupportedError(
+                f"layer {where!r}: the operation {target} is not supported; supported are "
+                f"{', '.join(sorted(HANDLERS))}"
+            )
+        try:
+            handler(self, node)
+        except Unsupported as error:
+            raise UnsupportedError(f"layer {where!r} ({target}): {error}") from None
+
+    # -- what handlers use -------------------------------------------------------------------
+
+    def emit(
+        self,
+        node: fx.Node,
+        op: str,
+        inputs: list[str],
+        *,
+        attrs: Mapping[str, Attr] | None = None,
+        epilogue: tuple[Step, ...] = (),
+    ) -> None:
+        """Add a graph node that gives the value of `node`."""
+        name = self.unique(self.path(node))
+        self.nodes.append(Node(name, op, tuple(inputs), attrs or {}, epilogue))
+        self.values[node] = name
+
+    def value(self, node: Any) -> str:
+        """Name of the graph value that a node gives."""
+        if node in self.tensors:
+            return self.constant(self.tensors[node], self.hints.get(node, node.name))
+        if node not in self.values:
+            raise Unsupported(f"its input {node!r} is not an image or a vector")
+        return self.values[node]
+
+    def constant(self, tensor: torch.Tensor | NDArray[Any], hint: str) -> str:
+        """Store a constant, float32; gives its name."""
+        array = np.asarray(tensor.numpy() if isinstance(tensor, torch.Tensor) else tensor)
+        if array.dtype not in {np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)}:
+            raise Unsupported(f"a constant of type {array.dtype}; float32 is supported")
+        name = self.unique(hint)
+        self.constants[name] = np.ascontiguousarray(array, dtype=np.float32)
+        return name
+
+    def alias(self, node: fx.Node, source: Any) -> None:
+        """Let a node stand for the value of another: dropout in eval mode, a clone."""
+        self.values[node] = self.value(source)
+
+    def path(self, node: fx.Node) -> str:
+        """Where in the module a node comes from: "features.c1", or the node's own name."""
+        stack = node.meta.get("nn_module_stack") or {}
+        path = next(reversed(stack.values()))[0] if stack else ""
+        return path.removeprefix("L['self'].").removeprefix("L['self']") or node.name
+
+    def unique(self, hint: str) -> str:
+        """A name that no value has yet: the hint, or the hint with a number."""
+        name, number = hint, 1
+        while name in self.taken:
+            number += 1
+            name = f"{hint}:{number}"
+        self.taken.add(name)
+        return name

@@ -1,0 +1,299 @@
+"""What each ATen operation becomes in the graph.
+
+`HANDLERS`, by the name that `torch.export` gives an operation, is the list of what is supported.
+A handler reads the node's arguments, refuses what it does not understand by raising `Unsupported`,
+and calls `reader.emit` or `reader.alias`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import fx
+
+    from convforge.compiler.frontends.torch import Reader
+    from convforge.compiler.ir.ops import Step
+
+    Handler: TypeAlias = Callable[[Reader, fx.Node], None]
+
+
+class Unsupported(Exception):  # noqa: N818  (the reader turns it into UnsupportedError with the layer)
+    """What a handler found that it does not understand, and what is supported instead."""
+
+
+def _arguments(node: fx.Node) -> dict[str, Any]:
+    # Every argument by its name in the operation's schema, defaults filled in.
+    schema = node.target._schema.arguments  # type: ignore[union-attr]  # noqa: SLF001
+    given = dict(zip((argument.name for argument in schema), node.args, strict=False))
+    defaults = {a.name: a.default_value for a in schema if a.has_default_value()}
+    return {**defaults, **given, **node.kwargs}
+
+
+def _shape(node: Any) -> tuple[int, ...]:
+    return tuple(node.meta["val"].shape)
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    values = [value, value] if isinstance(value, int) else list(value)
+    return (int(values[0]), int(values[-1]))
+
+
+def _conv2d(reader: Reader, node: fx.Node) -> None:
+    a = _arguments(node)
+    if len(_shape(a["input"])) != 4:
+        raise Unsupported(f"an input of shape {_shape(a['input'])}; [N, C, H, W] is supported")
+    if a.get("transposed"):
+        raise Unsupported("a transposed convolution; plain ones are supported")
+    dilation = _pair(a["dilation"])
+    inputs = [reader.value(a["input"]), reader.value(a["weight"])]
+    inputs += [reader.value(a["bias"])] if a["bias"] is not None else []
+    padding = _conv_padding(a["padding"], kernel=_shape(a["weight"])[2:], dilation=dilation)
+    attrs = {"stride": _pair(a["stride"]), "padding": padding, "dilation": dilation}
+    reader.emit(node, "conv2d", inputs, attrs={**attrs, "groups": int(a["groups"])})
+
+
+def _conv_padding(
+    padding: Any, *, kernel: tuple[int, ...], dilation: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    if padding == "valid":
+        return (0, 0, 0, 0)
+    if padding == "same":  # torch puts the odd cell after
+        total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+        before = [t // 2 for t in total]
+        return (before[0], before[1], total[0] - before[0], total[1] - before[1])
+    return _pair(padding) * 2
+
+
+def _linear(reader: Reader, node: fx.Node) -> None:
+    a = _arguments(node)
+    if len(_shape(a["input"])) != 2:
+        raise Unsupported(f"an input of shape {_shape(a['input'])}; [N, F] is supported")
+    inputs = [reader.value(a["input"]), reader.value(a["weight"])]
+    reader.emit(
+        node, "linear", inputs + ([reader.value(a["bias"])] if a["bias"] is not None else [])
+    )
+
+
+def _batch_norm(reader: Reader, node: fx.Node) -> None:
+    a = _arguments(node)
+    channels = _shape(a["input"])[1]
+    gamma, beta = a["weight"], a["bias"]
+    inputs = [
+        reader.value(a["input"]),
+        reader.value(gamma) if gamma is not None else reader.constant(np.ones(channels), "gamma"),
+        reader.value(beta) if beta is not None else reader.constant(np.zeros(channels), "beta"),
+        reader.value(a["running_mean"]),
+        reader.value(a["running_var"]),
+    ]
+    reader.emit(node, "batch_norm", inputs, attrs={"eps": float(a["eps"])})
+
+
+def _first_result(reader: Reader, node: fx.Node) -> None:
+    source, index = node.args
+    if index != 0:
+        raise Unsupported(f"result {index} of {source}; only the first is supported")
+    reader.alias(node, source)
+
+
+def _max_pool(reader: Reader, node: fx.Node) -> None:
+    a = _arguments(node)
+    kernel, dilation = _pair(a["kernel_size"]), _pair(a["dilation"])
+    attrs = _pool_attrs(node, a, kernel=kernel, dilation=dilation)
+    reader.emit(node, "max_pool", [reader.value(node.args[0])], attrs=attrs)
+
+
+def _avg_pool(reader: Reader, node: fx.Node) -> None:
+    a = _arguments(node)
+    if a["divisor_override"] is not None:
+        raise Unsupported(f"divisor_override={a['divisor_override']}; None is supported")
+    if a["ceil_mode"]:
+        raise Unsupported("ceil_mode=True in average pooling; False is supported")
+    attrs = _pool_attrs(node, a, kernel=_pair(a["kernel_size"]), dilation=(1, 1))
+    attrs["count_padding"] = int(a["count_include_pad"])
+    reader.emit(node, "avg_pool", [reader.value(node.args[0])], attrs=attrs)
+
+
+def _pool_attrs(
+    node: fx.Node, a: dict[str, Any], *, kernel: tuple[int, int], dilation: tuple[int, int]
+) -> dict[str, Any]:
+    # ceil_mode's extra window becomes padding after; in max pooling such cells never win.
+    stride = _pair(a["stride"] or kernel)
+    before, size = _pair(a["padding"]), _shape(node.args[0])[2:]
+    value = node.meta["val"]
+    out = tuple((value[0] if isinstance(value, (tuple, list)) else value).shape)[2:]
+    after = [
+        max(before[i], (out[i] - 1) * stride[i] + dilation[i] * (kernel[i] - 1) + 1
+            - size[i] - before[i])
+        for i in (0, 1)
+    ]  # fmt: skip
+    padding = (*before, *after)
+    return {"kernel": kernel, "stride": stride, "dilation": dilation, "padding": padding}
+
+
+def _adaptive_avg_pool(reader: Reader, node: fx.Node) -> None:
+    size, out = _shape(node.args[0])[2:], _shape(node)[2:]
+    if any(size[i] % out[i] for i in (0, 1)):
+        raise Unsupported(f"adaptive pooling from {size} to {out}; a whole multiple is supported")
+    _emit_mean(reader, node, kernel=(size[0] // out[0], size[1] // out[1]))
+
+
+def _mean(reader: Reader, node: fx.Node) -> None:
+    a = _arguments(node)
+    shape = _shape(a["self"])
+    dims = {int(d) % len(shape) for d in a["dim"] or range(len(shape))}
+    if len(shape) != 4 or dims != {2, 3} or not a["keepdim"]:
+        raise Unsupported(
+            f"a mean over {sorted(dims)} of {shape}, keepdim={a['keepdim']}; "
+            "over height and width with keepdim=True is supported"
+        )
+    _emit_mean(reader, node, kernel=(shape[2], shape[3]))
+
+
+def _emit_mean(reader: Reader, node: fx.Node, *, kernel: tuple[int, int]) -> None:
+    attrs: dict[str, Any] = {"kernel": kernel, "stride": kernel, "dilation": (1, 1)}
+    attrs |= {"padding": (0, 0, 0, 0), "count_padding": 1}
+    reader.emit(node, "avg_pool", [reader.value(node.args[0])], attrs=attrs)
+
+
+def _reshape(reader: Reader, node: fx.Node) -> None:
+    before, after = _shape(node.args[0]), _shape(node)
+    if before == after:
+        reader.alias(node, node.args[0])
+    elif len(before) == 4 and len(after) == 2 and before[0] == after[0]:
+        reader.emit(node, "flatten", [reader.value(node.args[0])])
+    else:
+        raise Unsupported(f"a reshape from {before} to {after}; flattening maps is supported")
+
+
+def _same_value(reader: Reader, node: fx.Node) -> None:
+    reader.alias(node, node.args[0])
+
+
+def _concat(reader: Reader, node: fx.Node) -> None:
+    sources, dim = node.args[0], int(node.args[1]) if len(node.args) > 1 else 0  # type: ignore[arg-type]
+    rank = len(_shape(node))
+    if rank != 4 or dim % rank != 1:
+        raise Unsupported(f"concatenation of rank {rank} along {dim}; maps, along channels, are")
+    reader.emit(node, "concat", [reader.value(source) for source in sources])  # type: ignore[union-attr]
+
+
+def _pad(reader: Reader, node: fx.Node) -> None:
+    a = _arguments(node)
+    amounts = [int(v) for v in a["pad"]]
+    left, right, top, bottom = (amounts + [0] * 4)[:4]
+    if len(_shape(node)) != 4 or any(amounts[4:]) or min(amounts) < 0:
+        raise Unsupported(f"padding {amounts}; 0 or more cells of height and width are supported")
+    attrs = {"padding": (top, left, bottom, right), "fill": float(a["value"] or 0)}
+    reader.emit(node, "pad", [reader.value(a["self"])], attrs=attrs)
+
+
+def _rbf(reader: Reader, node: fx.Node) -> None:
+    reader.emit(node, "rbf", [reader.value(source) for source in node.args])
+
+
+def _binary(op: str) -> Handler:
+    """Handler of add, sub, mul and div: with a constant it scales and shifts, else it is `op`."""
+
+    def handle(reader: Reader, node: fx.Node) -> None:
+        a = _arguments(node)
+        if a.get("alpha", 1) != 1:
+            raise Unsupported(f"alpha={a['alpha']}; 1 is supported")
+        left, right = a["self"], a["other"]
+        if left in reader.tensors and op in {"add", "mul"}:
+            left, right = right, left
+        fixed = _fixed(reader, right)
+        if fixed is None:
+            if op not in {"add", "mul"} or left in reader.tensors:
+                raise Unsupported(f"{op} of two computed values; add and mul are supported")
+            reader.emit(node, op, [reader.value(left), reader.value(right)])
+        else:
+            _emit_scale_shift(reader, node, left, op=op, fixed=fixed)
+
+    return handle
+
+
+def _fixed(reader: Reader, operand: Any) -> np.ndarray[Any, np.dtype[np.float64]] | None:
+    if isinstance(operand, (int, float)):
+        return np.asarray(float(operand))
+    if operand in reader.tensors:
+        return reader.tensors[operand].double().numpy()  # type: ignore[no-any-return]
+    return None
+
+
+def _emit_scale_shift(
+    reader: Reader, node: fx.Node, source: Any, *, op: str, fixed: np.ndarray[Any, Any]
+) -> None:
+    shape = _shape(source)
+    per_channel = (1, shape[1], *(1,) * (len(shape) - 2))
+    try:
+        value = np.broadcast_to(fixed, per_channel).reshape(-1)
+    except ValueError:
+        raise Unsupported(
+            f"a constant of shape {fixed.shape} on {shape}; one number, or one a channel, is"
+        ) from None
+    one, zero = np.ones(shape[1]), np.zeros(shape[1])
+    scale = {"mul": value, "div": 1 / value if op == "div" else one}.get(op, one)
+    shift = {"add": value, "sub": -value}.get(op, zero)
+    inputs = [reader.constant(scale, "scale"), reader.constant(shift, "shift")]
+    reader.emit(node, "scale_shift", [reader.value(source), *inputs])
+
+
+def _unary(step: Callable[[dict[str, Any]], Step]) -> Handler:
+    def handle(reader: Reader, node: fx.Node) -> None:
+        source = reader.value(node.args[0])
+        reader.emit(node, "elementwise", [source], epilogue=(step(_arguments(node)),))
+
+    return handle
+
+
+def _clamp(a: dict[str, Any]) -> Step:
+    low, high = a["min"], a["max"]
+    if low == 0 and high is None:
+        return ("relu",)
+    if low is None or high is None:
+        raise Unsupported(f"clamp from {low} to {high}; both ends are needed")
+    return ("clip", float(low), float(high))
+
+
+HANDLERS: dict[str, Handler] = {
+    "aten.conv2d.default": _conv2d,
+    "aten.conv2d.padding": _conv2d,
+    "aten.convolution.default": _conv2d,
+    "aten.linear.default": _linear,
+    "aten.batch_norm.default": _batch_norm,
+    "aten._native_batch_norm_legit_no_training.default": _batch_norm,
+    "<built-in function getitem>": _first_result,
+    "aten.max_pool2d.default": _max_pool,
+    "aten.max_pool2d_with_indices.default": _max_pool,
+    "aten.avg_pool2d.default": _avg_pool,
+    "aten.adaptive_avg_pool2d.default": _adaptive_avg_pool,
+    "aten.mean.dim": _mean,
+    "aten.view.default": _reshape,
+    "aten.reshape.default": _reshape,
+    "aten.flatten.using_ints": _reshape,
+    "aten.dropout.default": _same_value,
+    "aten.clone.default": _same_value,
+    "aten.contiguous.default": _same_value,
+    "aten.cat.default": _concat,
+    "aten.constant_pad_nd.default": _pad,
+    "aten.add.Tensor": _binary("add"),
+    "aten.sub.Tensor": _binary("sub"),
+    "aten.mul.Tensor": _binary("mul"),
+    "aten.div.Tensor": _binary("div"),
+    "aten.neg.default": _unary(lambda _a: ("affine", -1.0, 0.0)),
+    "convforge.rbf.default": _rbf,  # LeNet-5's output layer, networks/lenet.py
+    "aten.relu.default": _unary(lambda _a: ("relu",)),
+    "aten.hardtanh.default": _unary(lambda a: ("clip", float(a["min_val"]), float(a["max_val"]))),
+    "aten.clamp.default": _unary(_clamp),
+    "aten.leaky_relu.default": _unary(lambda a: ("leaky_relu", float(a["negative_slope"]))),
+    "aten.sigmoid.default": _unary(lambda _a: ("sigmoid",)),
+    "aten.tanh.default": _unary(lambda _a: ("tanh",)),
+    "aten.silu.default": _unary(lambda _a: ("silu",)),
+    "aten.hardsigmoid.default": _unary(lambda _a: ("hard_sigmoid",)),
+    "aten.hardswish.default": _unary(lambda _a: ("hard_swish",)),
+}

@@ -1,0 +1,40 @@
+"""The graph as text, one node a line; the same graph gives the same text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from convforge.compiler.ir.graph import Graph, Node
+    from convforge.compiler.ir.ops import Attr, Shape, Step
+
+
+def print_graph(graph: Graph) -> str:
+    """Lines `name = op(inputs) attributes | epilogue : shape`; constants show their shape."""
+    lines = [f"{graph.input} : {_shape(graph.input_shape)}"]
+    lines += [_node(graph, node) for node in graph.nodes]
+    lines.append(f"return {graph.output}")
+    return "\n".join(lines) + "\n"
+
+
+def _node(graph: Graph, node: Node) -> str:
+    inputs = ", ".join(
+        f"{name}[{_shape(graph.shapes[name])}]" if name in graph.constants else name
+        for name in node.inputs
+    )
+    attrs = "".join(f" {key}={_attr(node.attrs[key])}" for key in sorted(node.attrs))
+    epilogue = "".join(f" | {_step(step)}" for step in node.epilogue)
+    shape = _shape(graph.shapes[node.name])
+    return f"{node.name} = {node.op}({inputs}){attrs}{epilogue} : {shape}"
+
+
+def _shape(shape: Shape) -> str:
+    return "x".join(map(str, shape))
+
+
+def _attr(value: Attr) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}"
+
+
+def _step(step: Step) -> str:
+    return " ".join([str(step[0]), *(f"{value:.9g}" for value in step[1:])])

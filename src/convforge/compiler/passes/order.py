@@ -1,0 +1,37 @@
+"""All passes in the order in which they run, with the reason for the order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from convforge.compiler.ir.verify import verify
+from convforge.compiler.passes.fold_batch_norm import fold_batch_norm
+from convforge.compiler.passes.fold_padding import fold_padding
+from convforge.compiler.passes.fold_scale_shift import fold_scale_shift
+from convforge.compiler.passes.fuse_epilogue import fuse_epilogue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from convforge.compiler.ir.graph import Graph
+
+    Pass: TypeAlias = Callable[[Graph], Graph]
+    Observer: TypeAlias = Callable[[str, Graph], None]
+
+PASSES: tuple[Pass, ...] = (
+    fold_padding,  # a convolution's neighbour has to be the layer it folds with
+    fold_batch_norm,  # makes scale_shifts
+    fold_scale_shift,  # before epilogues: nothing may stand between a layer and its scale
+    fuse_epilogue,  # last: what is left after a layer moves into it
+)
+
+
+def run_passes(graph: Graph, *, observe: Observer | None = None) -> Graph:
+    """Run every pass and verify its result; `observe` gets each pass's name and its graph."""
+    verify(graph)
+    for rewrite in PASSES:
+        graph = rewrite(graph)
+        verify(graph)
+        if observe is not None:
+            observe(rewrite.__name__, graph)
+    return graph

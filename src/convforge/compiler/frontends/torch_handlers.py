@@ -156,7 +156,7 @@ def _mean(reader: Reader, node: fx.Node) -> None:
 
 def _emit_mean(reader: Reader, node: fx.Node, *, kernel: tuple[int, int]) -> None:
     attrs: dict[str, Any] = {"kernel": kernel, "stride": kernel, "dilation": (1, 1)}
-    attrs |= {"padding": (0, 0, 0, 0), "count_padding": 1}
+    attrs.update(padding=(0, 0, 0, 0), count_padding=1)
     reader.emit(node, "avg_pool", [reader.value(node.args[0])], attrs=attrs)
 
 
@@ -188,7 +188,7 @@ def _pad(reader: Reader, node: fx.Node) -> None:
     left, right, top, bottom = (amounts + [0] * 4)[:4]
     if len(_shape(node)) != 4 or any(amounts[4:]) or min(amounts) < 0:
         raise Unsupported(f"padding {amounts}; 0 or more cells of height and width are supported")
-    attrs = {"padding": (top, left, bottom, right), "fill": float(a["value"] or 0)}
+    attrs: dict[str, Any] = {"padding": (top, left, bottom, right), "fill": float(a["value"] or 0)}
     reader.emit(node, "pad", [reader.value(a["self"])], attrs=attrs)
 
 

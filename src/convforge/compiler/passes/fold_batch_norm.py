@@ -9,10 +9,12 @@ Computed in float64. Source: Ioffe & Szegedy 2015, Algorithm 2, step 11.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convforge.compiler.ir.graph import Array, Graph, Node
+if TYPE_CHECKING:
+    from convforge.compiler.ir.graph import Array, Graph, Node
 
 
 def fold_batch_norm(graph: Graph) -> Graph:

@@ -10,10 +10,12 @@ Computed in float64.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convforge.compiler.ir.graph import Array, Graph, Node
+if TYPE_CHECKING:
+    from convforge.compiler.ir.graph import Array, Graph, Node
 
 
 def fold_scale_shift(graph: Graph) -> Graph:

@@ -1,0 +1,81 @@
+"""What a kernel family is: the layers it accepts, what they cost, its weights and its C.
+
+A layer becomes one C function of its own, with every size in it a number:
+
+    static void SYMBOL(const float *restrict x0, …, const float *restrict w0, …, float *restrict y)
+
+x are the inputs that are computed, w the arrays that `pack` gave, y the result; all are aligned to
+64 bytes and none overlaps y.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from convforge.compiler.c.writer import Writer
+    from convforge.compiler.ir.graph import Array, Graph, Node, Shape
+
+ALIGNMENT = 64  # bytes: one AVX-512 register, one cache line
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One node as a kernel sees it: shapes of its computed inputs, its constants, its result."""
+
+    node: Node
+    inputs: tuple[Shape, ...]
+    constants: tuple[Array, ...]
+    output: Shape
+
+    @classmethod
+    def of(cls, graph: Graph, node: Node) -> Layer:
+        """The layer of a node of a verified graph."""
+        return cls(
+            node=node,
+            inputs=tuple(graph.shapes[n] for n in node.inputs if n not in graph.constants),
+            constants=tuple(graph.constants[n] for n in node.inputs if n in graph.constants),
+            output=graph.shapes[node.name],
+        )
+
+    def number(self, key: str) -> int:
+        """An attribute that is one whole number."""
+        value = self.node.attrs[key]
+        assert isinstance(value, int)
+        return value
+
+    def real(self, key: str) -> float:
+        """An attribute that is a real number."""
+        value = self.node.attrs[key]
+        assert isinstance(value, float)
+        return value
+
+    def numbers(self, key: str) -> tuple[int, ...]:
+        """An attribute that is several whole numbers."""
+        value = self.node.attrs[key]
+        assert isinstance(value, tuple)
+        return value
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One family. `cost` compares kernels that accept the same layer: lower wins.
+
+    `refuses` gives the reason why it cannot take a layer, None where it can.
+    """
+
+    name: str
+    refuses: Callable[[Layer], str | None]
+    cost: Callable[[Layer], float]
+    pack: Callable[[Layer], tuple[Array, ...]]
+    emit: Callable[[Layer, Writer], None]
+
+
+def signature(symbol: str, *, inputs: int, weights: int) -> str:
+    """Head of a layer's C function."""
+    pointers = [f"const float *restrict x{i}" for i in range(inputs)]
+    pointers += [f"const float *restrict w{i}" for i in range(weights)]
+    return f"static void {symbol}({', '.join(pointers)}, float *restrict y)"

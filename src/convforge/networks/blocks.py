@@ -82,8 +82,9 @@ def conv2d(
 class ConvNormActivation(nn.Sequential):
     """`conv`, then `norm`, then `activation`; the last two are left out where they are None.
 
-    The convolution has a bias only where no normalisation follows. `norm` takes the channels,
-    `activation` nothing: `ConvNormActivation(3, 32, kernel_size=3, activation=nn.ReLU6)`.
+    `norm` takes the channels, `activation` nothing: `ConvNormActivation(3, 32, kernel_size=3,
+    activation=nn.ReLU6)`. `bias` None gives the convolution a bias only where no normalisation
+    follows.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class ConvNormActivation(nn.Sequential):
         groups: int = 1,
         norm: Callable[[int], nn.Module] | None = nn.BatchNorm2d,
         activation: Callable[[], nn.Module] | None = nn.ReLU,
+        bias: bool | None = None,
     ) -> None:
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         layers["conv"] = conv2d(
@@ -106,7 +108,7 @@ class ConvNormActivation(nn.Sequential):
             stride=stride,
             padding=padding,
             groups=groups,
-            bias=norm is None,
+            bias=norm is None if bias is None else bias,
         )
         if norm is not None:
             layers["norm"] = norm(out_channels)

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 class Entry:
     """One network of the catalogue.
 
-    `module` is the file in `convforge.networks` and holds a function of the network's own name.
+    `module` is the file in `convforge.networks` and holds a function of the network's own name,
+    its builder: keyword arguments num_classes, in_channels, input_size where its layers depend on
+    it, and the network's own, each of these with a default.
     `parameters` is the published count of trainable parameters of `features` and `head` for the
     default arguments; side heads, which no prediction uses, are not in it.
     """
@@ -37,11 +39,48 @@ class Entry:
 
 
 LECUN_1998 = "LeCun et al. 1998, Gradient-based learning applied to document recognition"
+KRIZHEVSKY_2012 = "Krizhevsky et al. 2012, ImageNet classification with deep convolutional networks"
+KRIZHEVSKY_2014 = "Krizhevsky 2014, One weird trick for parallelizing convolutional neural networks"
+LIN_2014 = "Lin et al. 2014, Network in network"
+SIMONYAN_2015 = "Simonyan and Zisserman 2015, Very deep convolutional networks"
+SZEGEDY_2015 = "Szegedy et al. 2015, Going deeper with convolutions"
+HE_2016 = "He et al. 2016, Deep residual learning for image recognition"
 
 # name: (module, in_channels, input_size in pixels, num_classes, parameters, paper)
 CATALOG: dict[str, Entry] = {
     "lenet5": Entry("lenet", 1, 32, 10, 60_000, LECUN_1998),
     "lenet5_relu": Entry("lenet", 1, 32, 10, 61_706, LECUN_1998),
+    "alexnet": Entry("alexnet", 3, 227, 1000, 60_965_224, KRIZHEVSKY_2012),
+    "alexnet_owt": Entry("alexnet", 3, 224, 1000, 61_100_840, KRIZHEVSKY_2014),
+    "nin": Entry("nin", 3, 224, 1000, 7_595_176, LIN_2014),
+    "nin_cifar": Entry("nin", 3, 32, 10, 966_986, LIN_2014),
+    "vgg11": Entry("vgg", 3, 224, 1000, 132_863_336, SIMONYAN_2015),
+    "vgg11_bn": Entry("vgg", 3, 224, 1000, 132_868_840, SIMONYAN_2015),
+    "vgg13": Entry("vgg", 3, 224, 1000, 133_047_848, SIMONYAN_2015),
+    "vgg13_bn": Entry("vgg", 3, 224, 1000, 133_053_736, SIMONYAN_2015),
+    "vgg16": Entry("vgg", 3, 224, 1000, 138_357_544, SIMONYAN_2015),
+    "vgg16_bn": Entry("vgg", 3, 224, 1000, 138_365_992, SIMONYAN_2015),
+    "vgg19": Entry("vgg", 3, 224, 1000, 143_667_240, SIMONYAN_2015),
+    "vgg19_bn": Entry("vgg", 3, 224, 1000, 143_678_248, SIMONYAN_2015),
+    "googlenet": Entry("googlenet", 3, 224, 1000, 6_998_552, SZEGEDY_2015),
+    "googlenet_bn": Entry("googlenet", 3, 224, 1000, 6_624_904, SZEGEDY_2015),
+    "resnet18": Entry("resnet", 3, 224, 1000, 11_689_512, HE_2016),
+    "resnet34": Entry("resnet", 3, 224, 1000, 21_797_672, HE_2016),
+    "resnet50": Entry("resnet", 3, 224, 1000, 25_557_032, HE_2016),
+    "resnet50_v1": Entry("resnet", 3, 224, 1000, 25_557_032, HE_2016),
+    "resnet101": Entry("resnet", 3, 224, 1000, 44_549_160, HE_2016),
+    "resnet152": Entry("resnet", 3, 224, 1000, 60_192_808, HE_2016),
+    "plain18": Entry("resnet", 3, 224, 1000, 11_515_688, HE_2016),
+    "plain34": Entry("resnet", 3, 224, 1000, 21_623_848, HE_2016),
+    "resnet20": Entry("resnet", 3, 32, 10, 269_722, HE_2016),
+    "resnet32": Entry("resnet", 3, 32, 10, 464_154, HE_2016),
+    "resnet44": Entry("resnet", 3, 32, 10, 658_586, HE_2016),
+    "resnet56": Entry("resnet", 3, 32, 10, 853_018, HE_2016),
+    "resnet110": Entry("resnet", 3, 32, 10, 1_727_962, HE_2016),
+    "plain20": Entry("resnet", 3, 32, 10, 269_722, HE_2016),
+    "plain32": Entry("resnet", 3, 32, 10, 464_154, HE_2016),
+    "plain44": Entry("resnet", 3, 32, 10, 658_586, HE_2016),
+    "plain56": Entry("resnet", 3, 32, 10, 853_018, HE_2016),
 }
 
 
@@ -89,7 +128,7 @@ def create(
     _check_counts(name, fields)
     complete = _complete(name, builder, {**fields, **arguments})
     _check_input_size(name, builder, arguments=complete, default_size=found.input_size)
-    net = builder(**complete)
+    net = _build(builder, complete)
     net.name = name
     net.arguments = complete
     net.input_shape = (fields["in_channels"], fields["input_size"], fields["input_size"])
@@ -122,18 +161,23 @@ def _complete(
     name: str, builder: Callable[..., ConvNet], arguments: dict[str, Any]
 ) -> dict[str, Any]:
     # The arguments with the builder's defaults filled in, so that a record of them says it all.
-    signature = inspect.signature(builder)
+    parameters = inspect.signature(builder).parameters
+    defaults = {key: p.default for key, p in parameters.items() if p.default is not p.empty}
+    taken = ("num_classes", "in_channels", "input_size", *defaults)
     for given in arguments:
-        if given not in signature.parameters:
-            near = difflib.get_close_matches(given, signature.parameters, n=1)
+        if given not in taken:
+            near = difflib.get_close_matches(given, taken, n=1)
             hint = f" (did you mean {near[0]}?)" if near else ""
             raise NetworkError(
-                f"{name} takes no argument {given!r}{hint}; "
-                f"it takes {', '.join(signature.parameters)}"
+                f"{name} takes no argument {given!r}{hint}; it takes {', '.join(taken)}"
             )
-    bound = signature.bind(**arguments)
-    bound.apply_defaults()
-    return dict(bound.arguments)
+    return {**defaults, **arguments}
+
+
+def _build(builder: Callable[..., ConvNet], arguments: dict[str, Any]) -> ConvNet:
+    # A builder whose layers do not depend on the input's size does not ask for it.
+    asked = inspect.signature(builder).parameters
+    return builder(**{key: value for key, value in arguments.items() if key in asked})
 
 
 def _check_input_size(
@@ -145,7 +189,7 @@ def _check_input_size(
     contract = importlib.import_module("convforge.networks.contract")
     contract.check_input_size(
         name,
-        lambda size: builder(**{**arguments, "input_size": size}),
+        lambda size: _build(builder, {**arguments, "input_size": size}),
         in_channels=arguments["in_channels"],
         input_size=arguments["input_size"],
     )

@@ -79,7 +79,7 @@ DIGITS = (
 )
 
 
-def lenet5(*, num_classes: int = 10, in_channels: int = 1, input_size: int = 32) -> ConvNet:
+def lenet5(*, num_classes: int, in_channels: int, input_size: int) -> ConvNet:
     """LeNet-5 of 1998: [N, in_channels, input_size, input_size] → logits [N, num_classes].
 
     Every weight and bias is drawn uniformly from ±2.4 / fan-in of its unit (appendix A).
@@ -108,7 +108,7 @@ def lenet5(*, num_classes: int = 10, in_channels: int = 1, input_size: int = 32)
     return net
 
 
-def lenet5_relu(*, num_classes: int = 10, in_channels: int = 1, input_size: int = 32) -> ConvNet:
+def lenet5_relu(*, num_classes: int, in_channels: int, input_size: int) -> ConvNet:
     """LeNet-5 of today's courses: [N, in_channels, input_size, input_size] → [N, num_classes]."""
 
     def maps() -> nn.Sequential:

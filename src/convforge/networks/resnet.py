@@ -1,0 +1,282 @@
+"""ResNet for ImageNet and for CIFAR-10, and the plain networks that the paper compares with.
+
+Paper: He, Zhang, Ren and Sun 2016, "Deep residual learning for image recognition", table 1 and
+section 4.2. Parameters and multiply-adds (at 224 pixels; at 32 for CIFAR-10):
+
+    resnet18   11,689,512    1.81 G        resnet20, plain20     269,722    40.6 M
+    resnet34   21,797,672    3.66 G        resnet32, plain32     464,154    68.9 M
+    resnet50   25,557,032    4.09 G        resnet44, plain44     658,586    97.2 M
+    resnet101  44,549,160    7.80 G        resnet56, plain56     853,018   125.5 M
+    resnet152  60,192,808   11.51 G        resnet110           1,727,962   252.9 M
+    plain18    11,515,688    1.79 G        resnet50_v1        25,557,032    3.86 G
+    plain34    21,623,848    3.64 G
+
+Deviations: `resnet50`, `101` and `152` halve the map in the 3x3 convolution of a bottleneck, as
+torchvision ("v1.5") and its weights do; the paper does so in the first 1x1, as `resnet50_v1` does.
+`resnet18` and `resnet34` project where the shape changes (option B, as torchvision); the CIFAR-10
+networks pad with zeros (option A, as the paper), half of the new maps before and half behind.
+A plain network is its twin without shortcuts. Initialisation is Kaiming's, the paper's reference.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 (torch's own convention)
+
+from convforge.networks.blocks import (
+    ConvNormActivation,
+    average_head,
+    initialize_kaiming,
+    sequence,
+)
+from convforge.networks.contract import ConvNet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    # (in_channels, out_channels, *, stride)
+    Block = Callable[..., nn.Module]
+    # (in_channels, out_channels, stride)
+    Shortcut = Callable[[int, int, int], nn.Module]
+
+# Table 1: layers → blocks in conv2_x, conv3_x, conv4_x, conv5_x
+TABLE_1 = {
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+}
+MAPS = (64, 128, 256, 512)  # of those stages; four times as many where blocks are bottlenecks
+EXPANSION = 4
+
+CIFAR_MAPS = (16, 32, 64)  # section 4.2: three stages of n blocks, 6n + 2 layers
+
+
+def projection(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+    """Shortcut B: nothing where the shape stays, else a 1x1 convolution with normalisation."""
+    if stride == 1 and in_channels == out_channels:
+        return nn.Identity()
+    return ConvNormActivation(
+        in_channels, out_channels, kernel_size=1, stride=stride, activation=None
+    )
+
+
+class ZeroPadding(nn.Module):
+    """Shortcut A: every `stride`-th pixel, zeros for the maps that are new. No parameters."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        added = out_channels - in_channels
+        self.before, self.behind = added // 2, added - added // 2
+        self.subsample = nn.AvgPool2d(1, stride=stride)  # of one pixel: takes it as it is
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, IC, H, W] → [N, OC, ceil(H / stride), ceil(W / stride)]."""
+        return F.pad(self.subsample(x), (0, 0, 0, 0, self.before, self.behind))
+
+
+class Residual(nn.Module):
+    """Figure 5, left: two 3x3 convolutions and a shortcut, ReLU after the sum.
+
+    [N, IC, H, W] → [N, OC, ceil(H / stride), ceil(W / stride)].
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        stride: int = 1,
+        shortcut: Shortcut = projection,
+    ) -> None:
+        super().__init__()
+        self.body = sequence(
+            conv1=ConvNormActivation(in_channels, out_channels, kernel_size=3, stride=stride),
+            conv2=ConvNormActivation(out_channels, out_channels, kernel_size=3, activation=None),
+        )
+        self.shortcut = shortcut(in_channels, out_channels, stride)
+        self.activation = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, IC, H, W] → [N, OC, OH, OW]."""
+        result: Tensor = self.activation(self.body(x) + self.shortcut(x))
+        return result
+
+
+class Bottleneck(nn.Module):
+    """Figure 5, right: 1x1 to a quarter of the maps, 3x3, 1x1 back, and a shortcut.
+
+    `strided` names the convolution that halves the map: "conv2", the 3x3, or "conv1", the paper's.
+    [N, IC, H, W] → [N, OC, ceil(H / stride), ceil(W / stride)].
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        stride: int = 1,
+        strided: Literal["conv1", "conv2"] = "conv2",
+    ) -> None:
+        super().__init__()
+        width = out_channels // EXPANSION
+        first, second = (stride, 1) if strided == "conv1" else (1, stride)
+        self.body = sequence(
+            conv1=ConvNormActivation(in_channels, width, kernel_size=1, stride=first),
+            conv2=ConvNormActivation(width, width, kernel_size=3, stride=second),
+            conv3=ConvNormActivation(width, out_channels, kernel_size=1, activation=None),
+        )
+        self.shortcut = projection(in_channels, out_channels, stride)
+        self.activation = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, IC, H, W] → [N, OC, OH, OW]."""
+        result: Tensor = self.activation(self.body(x) + self.shortcut(x))
+        return result
+
+
+def plain(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Sequential:
+    """The two layers of a `Residual` without the shortcut: figure 3, middle."""
+    return sequence(
+        conv1=ConvNormActivation(in_channels, out_channels, kernel_size=3, stride=stride),
+        conv2=ConvNormActivation(out_channels, out_channels, kernel_size=3),
+    )
+
+
+# How the networks below are told apart, besides `TABLE_1`
+WIDE = tuple(maps * EXPANSION for maps in MAPS)
+BOTTLENECK_V1 = partial(Bottleneck, strided="conv1")
+RESIDUAL_A = partial(Residual, shortcut=ZeroPadding)
+
+
+def resnet18(*, num_classes: int, in_channels: int) -> ConvNet:
+    """ResNet-18: [N, in_channels, H, W] → logits [N, num_classes]."""
+    return _imagenet(18, Residual, MAPS, num_classes=num_classes, in_channels=in_channels)
+
+
+def resnet34(*, num_classes: int, in_channels: int) -> ConvNet:
+    """ResNet-34: [N, in_channels, H, W] → logits [N, num_classes]."""
+    return _imagenet(34, Residual, MAPS, num_classes=num_classes, in_channels=in_channels)
+
+
+def resnet50(*, num_classes: int, in_channels: int) -> ConvNet:
+    """ResNet-50-v1.5: [N, in_channels, H, W] → logits [N, num_classes]."""
+    return _imagenet(50, Bottleneck, WIDE, num_classes=num_classes, in_channels=in_channels)
+
+
+def resnet101(*, num_classes: int, in_channels: int) -> ConvNet:
+    """ResNet-101-v1.5: [N, in_channels, H, W] → logits [N, num_classes]."""
+    return _imagenet(101, Bottleneck, WIDE, num_classes=num_classes, in_channels=in_channels)
+
+
+def resnet152(*, num_classes: int, in_channels: int) -> ConvNet:
+    """ResNet-152-v1.5: [N, in_channels, H, W] → logits [N, num_classes]."""
+    return _imagenet(152, Bottleneck, WIDE, num_classes=num_classes, in_channels=in_channels)
+
+
+def resnet50_v1(*, num_classes: int, in_channels: int) -> ConvNet:
+    """ResNet-50 with the paper's strides: [N, in_channels, H, W] → logits [N, num_classes]."""
+    return _imagenet(50, BOTTLENECK_V1, WIDE, num_classes=num_classes, in_channels=in_channels)
+
+
+def plain18(*, num_classes: int, in_channels: int) -> ConvNet:
+    """`resnet18` without shortcuts: [N, in_channels, H, W] → logits [N, num_classes]."""
+    return _imagenet(18, plain, MAPS, num_classes=num_classes, in_channels=in_channels)
+
+
+def plain34(*, num_classes: int, in_channels: int) -> ConvNet:
+    """`resnet34` without shortcuts: [N, in_channels, H, W] → logits [N, num_classes]."""
+    return _imagenet(34, plain, MAPS, num_classes=num_classes, in_channels=in_channels)
+
+
+def resnet20(*, num_classes: int, in_channels: int) -> ConvNet:
+    """ResNet-20 for CIFAR-10: [N, in_channels, H, W] → logits [N, num_classes]."""
+    return _cifar(20, RESIDUAL_A, num_classes=num_classes, in_channels=in_channels)
+
+
+def resnet32(*, num_classes: int, in_channels: int) -> ConvNet:
+    """ResNet-32 for CIFAR-10: [N, in_channels, H, W] → logits [N, num_classes]."""
+    return _cifar(32, RESIDUAL_A, num_classes=num_classes, in_channels=in_channels)
+
+
+def resnet44(*, num_classes: int, in_channels: int) -> ConvNet:
+    """ResNet-44 for CIFAR-10: [N, in_channels, H, W] → logits [N, num_classes]."""
+    return _cifar(44, RESIDUAL_A, num_classes=num_classes, in_channels=in_channels)
+
+
+def resnet56(*, num_classes: int, in_channels: int) -> ConvNet:
+    """ResNet-56 for CIFAR-10: [N, in_channels, H, W] → logits [N, num_classes]."""
+    return _cifar(56, RESIDUAL_A, num_classes=num_classes, in_channels=in_channels)
+
+
+def resnet110(*, num_classes: int, in_channels: int) -> ConvNet:
+    """ResNet-110 for CIFAR-10: [N, in_channels, H, W] → logits [N, num_classes]."""
+    return _cifar(110, RESIDUAL_A, num_classes=num_classes, in_channels=in_channels)
+
+
+def plain20(*, num_classes: int, in_channels: int) -> ConvNet:
+    """`resnet20` without shortcuts: [N, in_channels, H, W] → logits [N, num_classes]."""
+    return _cifar(20, plain, num_classes=num_classes, in_channels=in_channels)
+
+
+def plain32(*, num_classes: int, in_channels: int) -> ConvNet:
+    """`resnet32` without shortcuts: [N, in_channels, H, W] → logits [N, num_classes]."""
+    return _cifar(32, plain, num_classes=num_classes, in_channels=in_channels)
+
+
+def plain44(*, num_classes: int, in_channels: int) -> ConvNet:
+    """`resnet44` without shortcuts: [N, in_channels, H, W] → logits [N, num_classes]."""
+    return _cifar(44, plain, num_classes=num_classes, in_channels=in_channels)
+
+
+def plain56(*, num_classes: int, in_channels: int) -> ConvNet:
+    """`resnet56` without shortcuts: [N, in_channels, H, W] → logits [N, num_classes]."""
+    return _cifar(56, plain, num_classes=num_classes, in_channels=in_channels)
+
+
+def _imagenet(
+    layers: int, block: Block, maps: tuple[int, ...], *, num_classes: int, in_channels: int
+) -> ConvNet:
+    stages = {
+        f"conv{number}": stage
+        for number, stage in enumerate(_stages(64, maps, TABLE_1[layers], block), start=2)
+    }
+    features = sequence(
+        conv1=ConvNormActivation(in_channels, 64, kernel_size=7, stride=2),
+        pool1=nn.MaxPool2d(3, stride=2, padding=1),
+        **stages,
+    )
+    net = ConvNet(features, average_head(maps[-1], num_classes))
+    initialize_kaiming(net)
+    return net
+
+
+def _cifar(layers: int, block: Block, *, num_classes: int, in_channels: int) -> ConvNet:
+    blocks = ((layers - 2) // 6,) * 3
+    stages = {
+        f"stage{number}": stage
+        for number, stage in enumerate(_stages(16, CIFAR_MAPS, blocks, block), start=1)
+    }
+    features = sequence(conv1=ConvNormActivation(in_channels, 16, kernel_size=3), **stages)
+    net = ConvNet(features, average_head(CIFAR_MAPS[-1], num_classes))
+    initialize_kaiming(net)
+    return net
+
+
+def _stages(
+    channels: int, maps: tuple[int, ...], counts: tuple[int, ...], block: Block
+) -> list[nn.Sequential]:
+    # Every stage but the first halves the map in its first block.
+    stages = []
+    for stage, (width, count) in enumerate(zip(maps, counts, strict=True)):
+        blocks: dict[str, nn.Module] = {}
+        for number in range(1, count + 1):
+            halves = stage > 0 and number == 1
+            blocks[f"block{number}"] = block(channels, width, stride=2 if halves else 1)
+            channels = width
+        stages.append(sequence(**blocks))
+    return stages

@@ -1,0 +1,47 @@
+"""The schedule: when each buffer is written first and read last.
+
+Calls run in the program's order, one after the other. Step 0 is the preprocessing, which writes the
+input; call i is step i + 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from convforge.compiler.backend.program import Call, Program
+
+
+@dataclass(frozen=True)
+class Lifetime:
+    """A buffer holds something from step `first` to step `last`, both included."""
+
+    first: int
+    last: int
+
+    def overlaps(self, other: Lifetime) -> bool:
+        """Whether both hold something at one step."""
+        return self.first <= other.last and other.first <= self.last
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Calls in the order in which they run, and the lifetime of every buffer in memory."""
+
+    calls: tuple[Call, ...]
+    lifetimes: dict[str, Lifetime]
+
+
+def build_schedule(program: Program) -> Schedule:
+    """Lifetimes of a program's buffers.
+
+    The output has none: the caller's memory holds it.
+    """
+    first, last = {program.input: 0}, {program.input: 0}
+    for step, call in enumerate(program.calls, start=1):
+        first[call.output] = last[call.output] = step
+        for name in call.inputs:
+            last[name] = step
+    lifetimes = {n: Lifetime(first[n], last[n]) for n in first if n != program.output}
+    return Schedule(program.calls, lifetimes)

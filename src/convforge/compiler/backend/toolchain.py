@@ -1,0 +1,112 @@
+"""The C compiler: the system's where there is one, otherwise the one in the `ziglang` wheel.
+
+`$CC` overrides both. Units are compiled in parallel and linked to one shared library.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convforge.errors import ToolchainError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from convforge.compiler.backend.target import Target
+
+_COMMON = ("-std=c11", "-O3", "-fPIC", "-fvisibility=hidden", "-fno-math-errno")
+# A multiply and an add may become one operation in the network; never in the preprocessing, whose
+# arithmetic has to give Pillow's bits.
+_NETWORK = ("-ffp-contract=fast", "-fno-trapping-math")
+_EXACT = ("-ffp-contract=off",)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One object file: a source, and the flags it is compiled with."""
+
+    source: str
+    object: str
+    flags: tuple[str, ...]
+
+
+def find_compiler() -> tuple[str, ...]:
+    """Command of the C compiler. Raises ToolchainError where there is none."""
+    chosen = os.environ.get("CC")
+    if chosen:
+        command = tuple(shlex.split(chosen))
+        if shutil.which(command[0]) is None:
+            raise ToolchainError(
+                f"CC={chosen!r}: no such program on PATH; unset CC or name an existing compiler"
+            )
+        return command
+    for name in ("cc", "gcc", "clang"):
+        if shutil.which(name) is not None:
+            return (name,)
+    if importlib.util.find_spec("ziglang") is not None:
+        return (sys.executable, "-m", "ziglang", "cc")
+    raise ToolchainError(
+        "no C compiler: neither cc, gcc nor clang is on PATH and the package ziglang is not "
+        'installed; install one with: pip install "convforge[compile]"'
+    )
+
+
+def units(target: Target) -> tuple[Unit, ...]:
+    """What a target compiles: the network once a level, the rest once."""
+    levels = [
+        Unit(
+            "model.c",
+            f"model_{level.name}.o",
+            (*_COMMON, *_NETWORK, *level.flags, f"-DCF_FORWARD=cf_forward_{level.name}"),
+        )
+        for level in target.levels
+    ]
+    exact = (*_COMMON, *_EXACT)
+    return (
+        *levels,
+        Unit("preprocess.c", "preprocess.o", exact),
+        Unit("artifact.c", "artifact.o", exact),
+        Unit("weights.S", "weights.o", ()),
+    )
+
+
+def build_library(
+    sources: Mapping[str, bytes], *, target: Target, extra: Sequence[str] = ()
+) -> bytes:
+    """Compile and link the sources; `extra` flags go to every unit and to the link.
+
+    Raises ToolchainError with the compiler's own first words where it fails.
+    """
+    compiler = find_compiler()
+    with tempfile.TemporaryDirectory(prefix="convforge-") as folder:
+        for name, content in sources.items():
+            (Path(folder) / name).write_bytes(content)
+        parts = units(target)
+
+        def compile_unit(unit: Unit) -> None:
+            _run([*compiler, *unit.flags, *extra, "-c", unit.source, "-o", unit.object], folder)
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(compile_unit, parts))
+        objects = [unit.object for unit in parts]
+        _run([*compiler, *extra, "-shared", "-o", "artifact.so", *objects, "-lm"], folder)
+        return (Path(folder) / "artifact.so").read_bytes()
+
+
+def _run(command: Sequence[str], folder: str) -> None:
+    done = subprocess.run(  # noqa: S603  (the compiler and flags above, no shell)
+        command, cwd=folder, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        said = "\n".join((done.stderr or done.stdout).strip().splitlines()[:12])
+        raise ToolchainError(f"the C compiler failed: {shlex.join(command)}\n{said}")

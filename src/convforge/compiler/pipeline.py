@@ -1,0 +1,43 @@
+"""The compiler's table of contents: six calls from a graph to an artifact's bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from convforge.compiler.backend.emit import emit_sources, plan_arena
+from convforge.compiler.backend.program import build_program
+from convforge.compiler.backend.schedule import build_schedule
+from convforge.compiler.backend.toolchain import build_library
+from convforge.compiler.passes.order import run_passes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from convforge.card import Card
+    from convforge.compiler.backend.target import Target
+    from convforge.compiler.ir.graph import Graph
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What the compiler made: the library, its sources, and what it needs in memory."""
+
+    library: bytes
+    sources: dict[str, bytes]
+    weight_bytes: int
+    arena_bytes: int
+    arena_lower_bound: int
+
+
+def compile_graph(
+    graph: Graph, *, card: Card, target: Target, flags: Sequence[str] = ()
+) -> Compiled:
+    """Compile a graph for a target; `flags` go to the C compiler too (sanitizers, warnings)."""
+    optimized = run_passes(graph)
+    program = build_program(optimized)
+    schedule = build_schedule(program)
+    plan = plan_arena(program, schedule, card)
+    sources = emit_sources(program, schedule, plan, card=card, target=target)
+    library = build_library(sources, target=target, extra=flags)
+    return Compiled(library, sources, program.weight_bytes, plan.arena_bytes, plan.lower_bound)

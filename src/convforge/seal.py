@@ -1,0 +1,60 @@
+"""The seal at the end of an artifact: its kind, its interface's version, its length, its digest.
+
+A shared library that was cut short crashes the process that loads it, so the runtime checks the
+seal before it loads anything. Loaders of shared libraries ignore what follows their last section.
+
+    content | magic 16 bytes | version u32 | reserved u32 | length of content u64 | SHA-256 32 bytes
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from typing import TYPE_CHECKING
+
+from convforge.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ABI = 1  # version of the C interface; an artifact of any other is refused
+
+_MAGIC = b"convforge-so\0\0\0\0"
+_SEAL = struct.Struct("<16sIIQ32s")
+
+
+def seal(content: bytes, *, version: int = ABI) -> bytes:
+    """The content with its seal behind it."""
+    digest = hashlib.sha256(content).digest()
+    return content + _SEAL.pack(_MAGIC, version, 0, len(content), digest)
+
+
+def check_seal(path: Path) -> None:
+    """Raise ArtifactError, naming the file, unless it is a whole artifact of version ABI."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    if len(content) < _SEAL.size or content[-_SEAL.size :][:16] != _MAGIC:
+        raise ArtifactError(
+            f"{path}: not a convforge artifact, or cut short: its seal is missing; "
+            f"compile it again with `convforge compile`"
+        )
+    _, found, _, length, digest = _SEAL.unpack(content[-_SEAL.size :])
+    if found != ABI:
+        raise ArtifactError(
+            f"{path}: built for version {found} of the artifact interface, this convforge speaks "
+            f"version {ABI}; compile it again with this convforge"
+        )
+    body = memoryview(content)[: -_SEAL.size]
+    if length != len(body) or hashlib.sha256(body).digest() != digest:
+        raise ArtifactError(
+            f"{path}: damaged, its bytes are not the ones that were written; compile it again"
+        )
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether a file ends with an artifact's seal, whole or not."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _SEAL.size))
+        return file.read(len(_MAGIC)) == _MAGIC

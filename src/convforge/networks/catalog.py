@@ -45,6 +45,9 @@ LIN_2014 = "Lin et al. 2014, Network in network"
 SIMONYAN_2015 = "Simonyan and Zisserman 2015, Very deep convolutional networks"
 SZEGEDY_2015 = "Szegedy et al. 2015, Going deeper with convolutions"
 HE_2016 = "He et al. 2016, Deep residual learning for image recognition"
+HOWARD_2017 = "Howard et al. 2017, MobileNets: Efficient convolutional neural networks"
+SANDLER_2018 = "Sandler et al. 2018, MobileNetV2: Inverted residuals and linear bottlenecks"
+TAN_2019 = "Tan and Le 2019, EfficientNet: Rethinking model scaling"
 
 # name: (module, in_channels, input_size in pixels, num_classes, parameters, paper)
 CATALOG: dict[str, Entry] = {
@@ -81,6 +84,21 @@ CATALOG: dict[str, Entry] = {
     "plain32": Entry("resnet", 3, 32, 10, 464_154, HE_2016),
     "plain44": Entry("resnet", 3, 32, 10, 658_586, HE_2016),
     "plain56": Entry("resnet", 3, 32, 10, 853_018, HE_2016),
+    "mobilenet_v1": Entry("mobilenet_v1", 3, 224, 1000, 4_231_976, HOWARD_2017),
+    "mobilenet_v2": Entry("mobilenet_v2", 3, 224, 1000, 3_504_872, SANDLER_2018),
+    "efficientnet_b0": Entry("efficientnet", 3, 224, 1000, 5_288_548, TAN_2019),
+    "efficientnet_b1": Entry("efficientnet", 3, 240, 1000, 7_794_184, TAN_2019),
+    "efficientnet_b2": Entry("efficientnet", 3, 260, 1000, 9_109_994, TAN_2019),
+    "efficientnet_b3": Entry("efficientnet", 3, 300, 1000, 12_233_232, TAN_2019),
+    "efficientnet_b4": Entry("efficientnet", 3, 380, 1000, 19_341_616, TAN_2019),
+    "efficientnet_b5": Entry("efficientnet", 3, 456, 1000, 30_389_784, TAN_2019),
+    "efficientnet_b6": Entry("efficientnet", 3, 528, 1000, 43_040_704, TAN_2019),
+    "efficientnet_b7": Entry("efficientnet", 3, 600, 1000, 66_347_960, TAN_2019),
+    "efficientnet_lite0": Entry("efficientnet", 3, 224, 1000, 4_652_008, TAN_2019),
+    "efficientnet_lite1": Entry("efficientnet", 3, 240, 1000, 5_416_680, TAN_2019),
+    "efficientnet_lite2": Entry("efficientnet", 3, 260, 1000, 6_092_072, TAN_2019),
+    "efficientnet_lite3": Entry("efficientnet", 3, 280, 1000, 8_197_096, TAN_2019),
+    "efficientnet_lite4": Entry("efficientnet", 3, 300, 1000, 13_006_568, TAN_2019),
 }
 
 

@@ -111,10 +111,12 @@ def _avg_pool(reader: Reader, node: fx.Node) -> None:
     a = _arguments(node)
     if a["divisor_override"] is not None:
         raise Unsupported(f"divisor_override={a['divisor_override']}; None is supported")
-    if a["ceil_mode"]:
-        raise Unsupported("ceil_mode=True in average pooling; False is supported")
     attrs = _pool_attrs(node, a, kernel=_pair(a["kernel_size"]), dilation=(1, 1))
-    attrs["count_padding"] = int(a["count_include_pad"])
+    before, overhang = _pair(a["padding"]), attrs["padding"][2:] != _pair(a["padding"])
+    if overhang and any(before) and a["count_include_pad"]:
+        # torch counts the cells of its padding but not those that ceil_mode adds
+        raise Unsupported("ceil_mode=True together with count_include_pad=True and padding")
+    attrs["count_padding"] = int(a["count_include_pad"] and not overhang)
     reader.emit(node, "avg_pool", [reader.value(node.args[0])], attrs=attrs)
 
 
@@ -185,15 +187,22 @@ def _concat(reader: Reader, node: fx.Node) -> None:
 def _pad(reader: Reader, node: fx.Node) -> None:
     a = _arguments(node)
     amounts = [int(v) for v in a["pad"]]
-    left, right, top, bottom = (amounts + [0] * 4)[:4]
-    if len(_shape(node)) != 4 or any(amounts[4:]) or min(amounts) < 0:
-        raise Unsupported(f"padding {amounts}; 0 or more cells of height and width are supported")
-    attrs: dict[str, Any] = {"padding": (top, left, bottom, right), "fill": float(a["value"] or 0)}
+    left, right, top, bottom, before, after = (amounts + [0] * 6)[:6]
+    if len(_shape(node)) != 4 or any(amounts[6:]) or min(amounts) < 0:
+        raise Unsupported(f"padding {amounts} of {_shape(a['self'])}; 0 or more of maps is")
+    attrs: dict[str, Any] = {"padding": (top, left, bottom, right), "channels": (before, after)}
+    attrs["fill"] = float(a["value"] or 0)
     reader.emit(node, "pad", [reader.value(a["self"])], attrs=attrs)
 
 
 def _rbf(reader: Reader, node: fx.Node) -> None:
     reader.emit(node, "rbf", [reader.value(source) for source in node.args])
+
+
+def _local_response_norm(reader: Reader, node: fx.Node) -> None:
+    a = _arguments(node)
+    attrs = {"size": int(a["n"]), **{key: float(a[key]) for key in ("k", "alpha", "beta")}}
+    reader.emit(node, "lrn", [reader.value(a["x"])], attrs=attrs)
 
 
 def _binary(op: str) -> Handler:
@@ -287,6 +296,7 @@ HANDLERS: dict[str, Handler] = {
     "aten.div.Tensor": _binary("div"),
     "aten.neg.default": _unary(lambda _a: ("affine", -1.0, 0.0)),
     "convforge.rbf.default": _rbf,  # LeNet-5's output layer, networks/lenet.py
+    "convforge.local_response_norm.default": _local_response_norm,  # networks/blocks.py
     "aten.relu.default": _unary(lambda _a: ("relu",)),
     "aten.hardtanh.default": _unary(lambda a: ("clip", float(a["min_val"]), float(a["max_val"]))),
     "aten.clamp.default": _unary(_clamp),

@@ -65,9 +65,10 @@ def _pool(inputs: Shapes, attrs: Mapping[str, Attr]) -> Shape:
 
 def _pad(inputs: Shapes, attrs: Mapping[str, Attr]) -> Shape:
     (n, c, h, w), (top, left, bottom, right) = inputs[0], _ints(attrs["padding"])
-    if min(top, left, bottom, right) < 0:
-        raise ValueError(f"negative padding {attrs['padding']}")
-    return (n, c, h + top + bottom, w + left + right)
+    before, after = _ints(attrs["channels"])
+    if min(top, left, bottom, right, before, after) < 0:
+        raise ValueError(f"negative padding {attrs['padding']}, {attrs['channels']}")
+    return (n, c + before + after, h + top + bottom, w + left + right)
 
 
 def _same(inputs: Shapes, _attrs: Mapping[str, Attr]) -> Shape:
@@ -137,8 +138,9 @@ OPS: dict[str, Op] = {
     "max_pool": Op((IMAGE,), {**WINDOW, "kernel": tuple}, _pool),
     # `count_padding` 1: divide by the whole window, 0: by the cells inside the map
     "avg_pool": Op((IMAGE,), {**WINDOW, "kernel": tuple, "count_padding": int}, _pool),
-    # H and W grow by `padding` (top, left, bottom, right) cells of `fill`
-    "pad": Op((IMAGE,), {"padding": tuple, "fill": float}, _pad),
+    # H and W grow by `padding` (top, left, bottom, right) cells of `fill`, C by `channels` (before,
+    # after) maps of it
+    "pad": Op((IMAGE,), {"padding": tuple, "channels": tuple, "fill": float}, _pad),
     # k, alpha, beta as in Krizhevsky et al. 2012, section 3.3: alpha is not divided by size
     "lrn": Op((IMAGE,), {"size": int, "alpha": float, "beta": float, "k": float}, _same),
     "add": Op((ANY, ANY), {}, _broadcast),

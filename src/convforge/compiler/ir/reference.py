@@ -98,7 +98,7 @@ def _avg_pool(inputs: list[Values], attrs: Mapping[str, Any]) -> Values:
 
 def _pad(inputs: list[Values], attrs: Mapping[str, Any]) -> Values:
     top, left, bottom, right = attrs["padding"]
-    edges = ((0, 0), (0, 0), (top, bottom), (left, right))
+    edges = ((0, 0), attrs["channels"], (top, bottom), (left, right))
     return np.pad(inputs[0], edges, constant_values=attrs["fill"])
 
 

@@ -26,11 +26,11 @@ def _emit(layer: Layer, out: Writer) -> None:
 def _emit_pad(layer: Layer, out: Writer) -> None:
     _, c, h, w = layer.inputs[0]
     _, _, oh, ow = layer.output
-    top, left, _, _ = layer.numbers("padding")
+    (top, left, _, _), (before, _) = layer.numbers("padding"), layer.numbers("channels")
     with out.loop("i", math.prod(layer.output)):
         out.line(f"y[i] = {c_float(layer.real('fill'))};")
     with out.loop("c", c), out.loop("h", h):
-        target = f"y + (c * {oh} + h + {top}) * {ow} + {left}"
+        target = f"y + ((c + {before}) * {oh} + h + {top}) * {ow} + {left}"
         out.line(f"memcpy({target}, x0 + (c * {h} + h) * {w}, {w} * sizeof(float));")
 
 

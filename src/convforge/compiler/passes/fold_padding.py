@@ -33,8 +33,9 @@ def fold_padding(graph: Graph) -> Graph:
 
 
 def _foldable(graph: Graph, node: Node) -> bool:
-    zeros = node.op == "pad" and node.attrs["fill"] == 0 and not node.epilogue
-    return zeros and graph.uses[node.name] == 1
+    if node.op != "pad" or node.attrs["fill"] != 0 or node.attrs["channels"] != (0, 0):
+        return False
+    return not node.epilogue and graph.uses[node.name] == 1
 
 
 def _ints(node: Node, key: str) -> tuple[int, ...]:

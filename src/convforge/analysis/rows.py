@@ -62,10 +62,10 @@ class Row:
     """A call of a layer, or an operator between layers (`name` is then path:operator).
 
     Shapes leave the batch out. `geometry` is None where no single window slides, `view` where it is
-    unknown. Per image: `macs`,
-    `flops` (single operations), `activation_bytes` (of the output, 0 where it is a view or written in
-    place), `moved_bytes` (inputs read, weights read, outputs written, once each), `milliseconds` where it was timed. A formula is empty
-    where there is nothing to fill in.
+    unknown. A formula is empty where there is nothing to fill in. Per image: `macs`, `flops`
+    (single operations), `activation_bytes` (the output's; 0 where it is a view or written in
+    place), `moved_bytes` (inputs read, weights read, outputs written, once each), `milliseconds`
+    where it was timed.
     """
 
     name: str

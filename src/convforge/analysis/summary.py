@@ -3,8 +3,8 @@
 `trace` runs it once on torch's meta device and sees every operator; `fields` says what each output
 sees of the image; `costs` counts; `formulas` fills the numbers in. `drawing` and `page` show it.
 
-Every parameter is counted once, in the row that reads it first. Those that nothing reads (side
-heads, in evaluation mode) are listed apart, so rows and remainder add up to the network's own sum.
+Every parameter is counted once, in the row that reads it first. Those that no prediction reads,
+such as a side head's, stand apart in `unused`, so that both add up to the network's own sum.
 Operators that no rule counts are named in `uncounted`; a count with any there is a lower bound.
 """
 
@@ -48,9 +48,9 @@ KINDS = {
 class Summary:
     """A network's rows and totals for one image of `input_shape` (C, H, W) in float32.
 
-    `parameters` is the sum of all, `unused` those that no row reads, by name. `activation_bytes` is
-    the sum over the rows, `peak_bytes` the most that is alive at once, while row `peak_row`
-    runs: see `costs.peak_activation`. `source` is None for a network outside the catalogue.
+    Totals are sums over the rows; `unused` holds, by name, the parameters that no row reads.
+    `peak_bytes` is the most activation memory alive at once, while row `peak_row` runs: see
+    `costs.peak_activation`. `source` is None for a network outside the catalogue.
     """
 
     name: str
@@ -66,8 +66,8 @@ class Summary:
 
     @property
     def parameters(self) -> int:
-        """All parameters, those that no row reads among them."""
-        return sum(row.parameters for row in self.rows) + sum(self.unused.values())
+        """Parameters that a prediction reads."""
+        return sum(row.parameters for row in self.rows)
 
     @property
     def macs(self) -> int:

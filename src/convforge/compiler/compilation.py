@@ -81,4 +81,4 @@ def _classifier(model: Classifier | str | PathLike[str]) -> Classifier:
         return model
     if not Path(model).is_file():
         raise InputError(f"{model}: no such file; expected a classifier that `save` wrote")
-    return Classifier.load(model)
+    return Classifier.load(Path(model))

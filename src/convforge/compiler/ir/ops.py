@@ -40,7 +40,7 @@ class Op:
 def _conv2d(inputs: Shapes, attrs: Mapping[str, Attr]) -> Shape:
     (n, ic, h, w), (oc, icg, kh, kw), *bias = inputs
     groups = _int(attrs["groups"])
-    if ic != icg * groups or oc % groups or (bias and bias[0] != (oc,)):
+    if groups < 1 or ic != icg * groups or oc % groups or (bias and bias[0] != (oc,)):
         raise ValueError(f"{ic} channels, weight {inputs[1]}, {groups} groups do not fit together")
     return (n, oc, *_window((h, w), (kh, kw), attrs))
 
@@ -69,6 +69,12 @@ def _pad(inputs: Shapes, attrs: Mapping[str, Attr]) -> Shape:
     if min(top, left, bottom, right, before, after) < 0:
         raise ValueError(f"negative padding {attrs['padding']}, {attrs['channels']}")
     return (n, c + before + after, h + top + bottom, w + left + right)
+
+
+def _lrn(inputs: Shapes, attrs: Mapping[str, Attr]) -> Shape:
+    if _int(attrs["size"]) < 1:
+        raise ValueError(f"a sum over {attrs['size']} channels")
+    return inputs[0]
 
 
 def _same(inputs: Shapes, _attrs: Mapping[str, Attr]) -> Shape:
@@ -101,6 +107,10 @@ def _rbf(inputs: Shapes, _attrs: Mapping[str, Attr]) -> Shape:
 def _window(size: tuple[int, int], kernel: tuple[int, ...], attrs: Mapping[str, Attr]) -> Shape:
     # ⌊(n + p₀ + p₁ - d(f - 1) - 1) / s⌋ + 1 for each of height and width
     stride, dilation, padding = (_ints(attrs[k]) for k in ("stride", "dilation", "padding"))
+    if tuple(map(len, (kernel, stride, dilation, padding))) != (2, 2, 2, 4):
+        raise ValueError("kernel, stride and dilation need two numbers, padding four")
+    if min(*kernel, *stride, *dilation) < 1 or min(padding) < 0:
+        raise ValueError(f"{kernel=}, {stride=} and {dilation=} from 1 on, {padding=} from 0 on")
     out = []
     for axis in (0, 1):
         reach = size[axis] + padding[axis] + padding[axis + 2] - dilation[axis] * (kernel[axis] - 1)
@@ -142,7 +152,7 @@ OPS: dict[str, Op] = {
     # after) maps of it
     "pad": Op((IMAGE,), {"padding": tuple, "channels": tuple, "fill": float}, _pad),
     # k, alpha, beta as in Krizhevsky et al. 2012, section 3.3: alpha is not divided by size
-    "lrn": Op((IMAGE,), {"size": int, "alpha": float, "beta": float, "k": float}, _same),
+    "lrn": Op((IMAGE,), {"size": int, "alpha": float, "beta": float, "k": float}, _lrn),
     "add": Op((ANY, ANY), {}, _broadcast),
     "mul": Op((ANY, ANY), {}, _broadcast),
     # along channels
@@ -166,6 +176,10 @@ EPILOGUES: dict[str, int] = {
     "hard_sigmoid": 0,  # clip(x + 3, 0, 6) / 6
     "hard_swish": 0,  # x * hard_sigmoid(x)
 }
+
+
+# These move values and compute none, so their results are stored without an epilogue.
+WITHOUT_EPILOGUE = frozenset({"pad", "concat", "flatten"})
 
 
 def result_shape(name: str, op: str, inputs: Shapes, attrs: Mapping[str, Attr]) -> Shape:

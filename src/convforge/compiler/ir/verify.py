@@ -14,48 +14,68 @@ from convforge.compiler.ir import ops
 from convforge.errors import VerifyError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Set
+
     from convforge.compiler.ir.graph import Graph, Node
+    from convforge.compiler.ir.ops import Shape
 
 
 def verify(graph: Graph) -> None:
     """Raise VerifyError naming the node and the rule that it breaks."""
+    # Shapes are derived along the way: a node is looked at only after all that it reads.
+    shape = graph.input_shape
+    if len(shape) != 4 or shape[0] != 1 or min(shape) < 1:
+        raise VerifyError(f"the input {graph.input!r} has shape {shape}, expected [1, C, H, W]")
+    shapes: dict[str, Shape] = {graph.input: shape}
     for name, array in graph.constants.items():
+        if name in shapes:
+            raise VerifyError(f"constant {name!r}: its name is taken")
         if array.dtype != np.float32 or not array.flags.c_contiguous:
             raise VerifyError(f"constant {name!r} is {array.dtype}, expected contiguous float32")
-    known = {graph.input, *graph.constants}
+        shapes[name] = array.shape
     for node in graph.nodes:
-        _verify_node(node, graph=graph, known=known)
-        known.add(node.name)
-    if graph.output not in known:
-        raise VerifyError(f"the output {graph.output!r} is not a value of the graph")
-    _ = graph.shapes
+        _verify_node(node, shapes)
+        _verify_inputs(node, shapes, constants=graph.constants.keys())
+        inputs = tuple(shapes[name] for name in node.inputs)
+        shapes[node.name] = ops.result_shape(node.name, node.op, inputs, node.attrs)
+    if graph.output not in shapes or graph.output in graph.constants:
+        raise VerifyError(f"the output {graph.output!r} is not a computed value of the graph")
 
 
-def _verify_node(node: Node, *, graph: Graph, known: set[str]) -> None:
+def _verify_node(node: Node, shapes: Mapping[str, Shape]) -> None:
     where = f"node {node.name!r} ({node.op})"
     if node.op not in ops.OPS:
         raise VerifyError(f"{where}: no such operation")
-    if node.name in known:
+    if node.name in shapes:
         raise VerifyError(f"{where}: its name is taken")
-    op = ops.OPS[node.op]
-    missing = [name for name in node.inputs if name not in known]
-    if missing:
-        raise VerifyError(f"{where}: reads {missing[0]!r}, which is not computed before it")
+    expected = ops.OPS[node.op].attrs
+    if set(node.attrs) != set(expected):
+        raise VerifyError(f"{where}: attributes {sorted(node.attrs)}, expected {sorted(expected)}")
+    for key, kind in expected.items():
+        if not isinstance(node.attrs[key], kind):
+            raise VerifyError(
+                f"{where}: attribute {key} is {node.attrs[key]!r}, expected {kind.__name__}"
+            )
+    if node.epilogue and node.op in ops.WITHOUT_EPILOGUE:
+        raise VerifyError(f"{where}: has an epilogue, which it does not take")
+    for step in node.epilogue:
+        if ops.EPILOGUES.get(str(step[0])) != len(step) - 1:
+            raise VerifyError(f"{where}: {step!r} is not a step of an epilogue")
+
+
+def _verify_inputs(node: Node, shapes: Mapping[str, Shape], *, constants: Set[str]) -> None:
+    where, op = f"node {node.name!r} ({node.op})", ops.OPS[node.op]
     fewest = len(op.ranks) - op.optional
     if len(node.inputs) < fewest or (len(node.inputs) > len(op.ranks) and not op.variadic):
         raise VerifyError(f"{where}: {len(node.inputs)} inputs, expected {len(op.ranks)}")
     for position, name in enumerate(node.inputs):
+        if name not in shapes:
+            raise VerifyError(f"{where}: reads {name!r}, which is not computed before it")
         allowed = op.ranks[min(position, len(op.ranks) - 1)]
-        rank = len(graph.shapes[name])
+        rank = len(shapes[name])
         if rank not in allowed:
             raise VerifyError(f"{where}: input {name!r} has rank {rank}, expected {allowed}")
-        if position >= op.constants and name not in graph.constants:
+        if position >= op.constants and name not in constants:
             raise VerifyError(f"{where}: input {name!r} must be a constant")
-    if set(node.attrs) != set(op.attrs):
-        raise VerifyError(f"{where}: attributes {sorted(node.attrs)}, expected {sorted(op.attrs)}")
-    for key, kind in op.attrs.items():
-        if not isinstance(node.attrs[key], kind):
-            raise VerifyError(f"{where}: attribute {key} is {node.attrs[key]!r}, expected {kind}")
-    for step in node.epilogue:
-        if ops.EPILOGUES.get(str(step[0])) != len(step) - 1:
-            raise VerifyError(f"{where}: {step!r} is not a step of an epilogue")
+    if constants >= set(node.inputs):
+        raise VerifyError(f"{where}: reads constants only; its value is a constant too")

@@ -3,8 +3,7 @@
     elementwise(f(x)) = f with the steps appended to its epilogue
 
 Only where nothing else reads the value in between. A scale_shift whose scale is one number and
-whose shift is one number is such a step too (`affine`). flatten and concat compute nothing and take
-no epilogue.
+whose shift is one number is such a step too (`affine`). What only moves values takes no epilogue.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convforge.compiler.ir import ops
+
 if TYPE_CHECKING:
     from convforge.compiler.ir.graph import Graph, Node
     from convforge.compiler.ir.ops import Step
-
-_TAKES_NONE = {"flatten", "concat", "pad"}
 
 
 def fuse_epilogue(graph: Graph) -> Graph:
@@ -32,7 +31,7 @@ def fuse_epilogue(graph: Graph) -> Graph:
         if (
             steps is not None
             and source is not None
-            and source.op not in _TAKES_NONE
+            and source.op not in ops.WITHOUT_EPILOGUE
             and graph.uses[old.inputs[0]] == 1
         ):
             nodes[source.name] = replace(source, epilogue=source.epilogue + steps)

@@ -1,0 +1,204 @@
+"""What the tests of the compiler share: graphs, golden texts, layers run as C, cards."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import subprocess
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from convforge.card import Card
+from convforge.compiler.backend import interface
+from convforge.compiler.backend.toolchain import find_compiler
+from convforge.compiler.c.writer import Writer
+from convforge.compiler.ir import ops, reference
+from convforge.compiler.ir.graph import Graph, Node
+from convforge.compiler.kernels.catalog import select
+from convforge.compiler.kernels.epilogue import epilogue_functions
+from convforge.compiler.kernels.family import Layer, signature
+from convforge.images.preprocess import Preprocess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+WINDOW = {"stride": (1, 1), "dilation": (1, 1), "padding": (0, 0, 0, 0)}
+
+# As the toolchain compiles the network, with every warning an error.
+LAYER_FLAGS = (
+    *("-std=c11", "-O2", "-fPIC", "-shared", "-Wall", "-Wextra", "-Werror", "-pedantic"),
+    *("-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"),
+)
+CANARY = np.float32(-7.25e7)
+GUARD = 16  # floats on either side of a result, which no layer may touch
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden",
+        action="store_true",
+        help="write the golden texts anew (give the folder of the tests on the command line too)",
+    )
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Holds a text against golden/NAME.txt beside the test; `--update-golden` writes the file."""
+
+    def check(name: str, text: str) -> None:
+        path = request.path.parent / "golden" / f"{name}.txt"
+        if request.config.getoption("--update-golden", default=False):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        assert path.read_text() == text
+
+    return check
+
+
+@pytest.fixture
+def make_graph() -> Callable[..., Graph]:
+    """Graph(nodes) from "x" of `shape` to the last node; keywords are constants."""
+
+    def make(
+        *nodes: Node,
+        shape: tuple[int, ...] = (1, 3, 6, 6),
+        output: str | None = None,
+        **constants: object,
+    ) -> Graph:
+        arrays = {name: np.asarray(value, np.float32) for name, value in constants.items()}
+        return Graph("x", shape, nodes, arrays, output or nodes[-1].name)
+
+    return make
+
+
+@pytest.fixture
+def make_card() -> Callable[..., Card]:
+    """Card of a network with these classes that takes images of `shape` [C, H, W] as they are."""
+
+    def make(
+        classes: Sequence[str] = ("a", "b"), *, shape: tuple[int, int, int] = (3, 6, 6)
+    ) -> Card:
+        channels, *size = shape
+        crop = (size[0], size[1])
+        preprocess = Preprocess(
+            resize=crop, crop=crop, mean=(100.0,) * channels, std=(50.0,) * channels
+        )
+        return Card(network="", arguments={}, classes=tuple(classes), preprocess=preprocess)
+
+    return make
+
+
+@pytest.fixture
+def make_layer() -> Callable[..., Layer]:
+    """Layer of one operation on computed inputs of these shapes and these constants."""
+
+    def make(
+        op: str,
+        shapes: Sequence[tuple[int, ...]],
+        *constants: NDArray[np.float32],
+        epilogue: tuple[ops.Step, ...] = (),
+        **attrs: ops.Attr,
+    ) -> Layer:
+        names = tuple(f"x{i}" for i in range(len(shapes)))
+        names += tuple(f"w{i}" for i in range(len(constants)))
+        node = Node("layer", op, names, attrs, epilogue)
+        inputs = (*shapes, *(constant.shape for constant in constants))
+        output = ops.result_shape(node.name, op, inputs, attrs)
+        return Layer(node, tuple(shapes), constants, output)
+
+    return make
+
+
+@pytest.fixture
+def run_layers(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[..., list[NDArray[np.float32]]]:
+    """Compiles layers into one library and runs each on its inputs.
+
+    Every result starts as NaN, so that a cell that was not written shows, between cells that must
+    stay as they are. `kernels` names the kernel of each layer; the catalogue's choice otherwise.
+    """
+
+    def run(
+        layers: Sequence[Layer],
+        inputs: Sequence[Sequence[NDArray[np.float32]]],
+        *,
+        kernels: Sequence[object] | None = None,
+    ) -> list[NDArray[np.float32]]:
+        chosen = [select(layer) for layer in layers] if kernels is None else kernels
+        packs = [kernel.pack(layer) for kernel, layer in zip(chosen, layers, strict=True)]
+        out = Writer()
+        for i, (kernel, layer, pack) in enumerate(zip(chosen, layers, packs, strict=True)):
+            head = signature(f"layer_{i}", inputs=len(layer.inputs), weights=len(pack))
+            with out.block(head):
+                kernel.emit(layer, out)
+            _emit_entry(out, i, inputs=len(layer.inputs), weights=len(pack))
+        steps = epilogue_functions(layer.node.epilogue for layer in layers)
+        folder = tmp_path_factory.mktemp("layers")
+        (folder / "layers.c").write_text(interface.MODEL_HEAD + steps + out.text())
+        command = [*find_compiler(), *LAYER_FLAGS, "layers.c", "-o", "layers.so", "-lm"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        library = ctypes.CDLL(str(folder / "layers.so"))
+        return [
+            _call(getattr(library, f"run_{i}"), [*xs, *pack], shape=layer.output)
+            for i, (layer, xs, pack) in enumerate(zip(layers, inputs, packs, strict=True))
+        ]
+
+    return run
+
+
+def _emit_entry(out: Writer, number: int, *, inputs: int, weights: int) -> None:
+    names = [f"x{i}" for i in range(inputs)] + [f"w{i}" for i in range(weights)]
+    heads = ", ".join([*(f"const float *{name}" for name in names), "float *y"])
+    out.line(f"void run_{number}({heads});")
+    with out.block(f"void run_{number}({heads})"):
+        out.line(f"layer_{number}({', '.join([*names, 'y'])});")
+
+
+def _call(
+    function: Callable[..., None], arguments: list[NDArray[np.float32]], *, shape: tuple[int, ...]
+) -> NDArray[np.float32]:
+    aligned = [_aligned(array.size, array) for array in arguments]
+    cells = int(np.prod(shape))
+    block = _aligned(cells + 2 * GUARD, CANARY)
+    block[GUARD : GUARD + cells] = np.nan
+    pointers = [ctypes.c_void_p(array.ctypes.data) for array in aligned]
+    function(*pointers, ctypes.c_void_p(block.ctypes.data + 4 * GUARD))
+    guards = np.concatenate([block[:GUARD], block[GUARD + cells :]])
+    assert (guards == CANARY).all(), "a layer wrote outside its result"
+    return block[GUARD : GUARD + cells].reshape(shape).copy()
+
+
+def _aligned(size: int, values: object) -> NDArray[np.float32]:
+    raw = np.empty(size + 16, np.float32)
+    start = (-raw.ctypes.data % 64) // 4
+    array = raw[start : start + size]
+    array[:] = np.ravel(np.asarray(values, np.float32)) if np.ndim(values) else values
+    return array
+
+
+@pytest.fixture
+def expected() -> Callable[..., NDArray[np.float64]]:
+    """What a layer means for its inputs, in float64."""
+
+    def compute(layer: Layer, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+        arguments = [array.astype(np.float64) for array in itertools.chain(inputs, layer.constants)]
+        return reference.compute(layer.node, arguments)
+
+    return compute
+
+
+@pytest.fixture
+def draw() -> Callable[..., NDArray[np.float32]]:
+    """Seeded normal numbers of a shape, other ones at each call."""
+    generator = np.random.default_rng(0)
+
+    def normal(*shape: int) -> NDArray[np.float32]:
+        return generator.standard_normal(shape, dtype=np.float32)
+
+    return normal

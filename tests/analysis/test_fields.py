@@ -77,16 +77,19 @@ def make_monotone(net):
     return net.double().eval()
 
 
-def seen(net, shape, *, at, rows, columns):
-    """Which of some input rows, and columns, change the output at `at` when they are raised."""
-    images = torch.ones(len(rows) + len(columns), *shape, dtype=torch.float64)
-    for image, row in zip(images, rows, strict=False):
+def outputs_that_change(net, shape, *, rows, columns):
+    """For each of some input rows, then columns, where the output changes as they are raised.
+
+    Bool [rows, OH, OW] and [columns, OH, OW].
+    """
+    images = torch.ones(1 + len(rows) + len(columns), *shape, dtype=torch.float64)
+    for image, row in zip(images[1:], rows, strict=False):
         image[:, row] += 1e3
-    for image, column in zip(images[len(rows) :], columns, strict=True):
+    for image, column in zip(images[1 + len(rows) :], columns, strict=True):
         image[:, :, column] += 1e3
     with torch.no_grad():
-        plain = net(torch.ones(1, *shape, dtype=torch.float64))[0, :, *at]
-        changed = [bool((net(image[None])[0, :, *at] != plain).any()) for image in images]
+        plain, *raised = make_monotone(net)(images)
+    changed = (torch.stack(raised) != plain).any(1)
     return changed[: len(rows)], changed[len(rows) :]
 
 
@@ -97,43 +100,39 @@ def predicted(field, index):
 
 @pytest.mark.parametrize("name", NETS)
 def test_the_field_is_where_a_raised_pixel_changes_the_output(name):
-    shape, everything = (2, 42, 42), range(42)
-    net = NETS[name]
-    field = field_of(net, shape)
-    net = make_monotone(net)
-    height, width = net(torch.zeros(1, *shape, dtype=torch.float64)).shape[2:]
-    at = (height // 2, width // 2)
-    rows, columns = seen(net, shape, at=at, rows=everything, columns=everything)
-    for found, expected in (
-        (rows, predicted(field.rows, at[0])),
-        (columns, predicted(field.columns, at[1])),
+    side = 34
+    field = field_of(NETS[name], (2, side, side))
+    changed = outputs_that_change(
+        NETS[name], (2, side, side), rows=range(side), columns=range(side)
+    )
+    height, width = changed[0].shape[1:]
+    for axis, found, size in (
+        (field.rows, changed[0][:, :, width // 2], height),
+        (field.columns, changed[1][:, height // 2, :], width),
     ):
-        assert found.index(True) == expected[0]
-        assert 41 - found[::-1].index(True) == expected[-1]
-    for at in ((0, 0), (height - 1, width - 1)):  # at the borders less, where padding is, not more
-        rows, columns = seen(net, shape, at=at, rows=everything, columns=everything)
-        assert {i for i in everything if rows[i]} <= {*predicted(field.rows, at[0])}
-        assert {i for i in everything if columns[i]} <= {*predicted(field.columns, at[1])}
+        centre = found[:, size // 2].nonzero()
+        expected = predicted(axis, size // 2)
+        assert (int(centre.min()), int(centre.max())) == (expected[0], expected[-1])
+        for index in range(size):  # at the borders less, where padding is, not more
+            assert {*found[:, index].nonzero().flatten().tolist()} <= {*predicted(axis, index)}
 
 
 @pytest.mark.parametrize("name", ["resnet20", "plain20"])
 def test_a_residual_networks_field_ends_at_the_pixels_that_change_nothing(name):
     net, shape = catalog.create(name).features, (3, 97, 97)
-    field = field_of(net, shape)
-    inside = predicted(field.rows, 12)  # the centre of 25 x 25 maps
+    inside = predicted(field_of(net, shape).rows, 12)  # the centre of 25 x 25 maps
     edges = [inside[0] - 1, inside[0], inside[-1], inside[-1] + 1]
-    rows, columns = seen(make_monotone(net), shape, at=(12, 12), rows=edges, columns=edges)
-    assert rows == columns == [False, True, True, False]
+    for changed in outputs_that_change(net, shape, rows=edges, columns=edges):
+        assert changed[:, 12, 12].tolist() == [False, True, True, False]
 
 
 def test_a_gate_lets_every_output_see_the_whole_image():
     net = nn.Sequential(nn.Conv2d(2, 2, 3), Gate(), nn.Conv2d(2, 2, 3))
-    field = field_of(net, (2, 42, 42))
+    field = field_of(net, (2, 34, 34))
     assert field.gated
     assert (field.rows.size, field.rows.first) == (5, 0)
-    edges = {"rows": [0, 41], "columns": [0, 41]}
-    changed = seen(make_monotone(net), (2, 42, 42), at=(10, 10), **edges)
-    assert changed == ([True, True], [True, True])
+    for changed in outputs_that_change(net, (2, 34, 34), rows=[0, 33], columns=[0, 33]):
+        assert changed.all()
 
 
 # The fields of the last maps, by Araujo, Norris and Sim 2019, "Computing receptive fields of

@@ -45,6 +45,10 @@ RESHAPES = frozenset({
 REDUCTIONS = frozenset({
     "_log_softmax", "_softmax", "amax", "amin", "max", "mean", "min", "prod", "std", "sum", "var",
 })  # fmt: skip
+CONSTANTS = frozenset({  # the input's shape matters to them, its values do not
+    "empty_like", "full_like", "new_empty", "new_full", "new_ones", "new_zeros", "ones_like",
+    "zeros_like",
+})  # fmt: skip
 PRODUCTS = frozenset({"_cdist_forward", "addmm", "baddbmm", "bmm", "mm", "rbf"})
 
 
@@ -116,7 +120,7 @@ def receptive_fields(trace: Trace) -> dict[int, Receptive | None]:
     for step in trace.steps:
         for call in step.calls:
             sources = [tensor for tensor in call.inputs if id(tensor) in known]
-            if not sources:
+            if not sources or call.operator in CONSTANTS:
                 continue
             result = _propagate(call, sources, known, size)
             known.update((id(tensor), result) for tensor in call.outputs)

@@ -252,7 +252,7 @@ class _Reader:
             for t in call.inputs
             if storage_id(t) in self._weights
         }
-        return tensor_bytes([*read.values(), *weights.values(), *step.outputs[:1]])
+        return sum(map(tensor_bytes, (read.values(), weights.values(), step.outputs[:1])))
 
 
 def _kind(step: Step) -> str:

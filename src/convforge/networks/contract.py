@@ -7,6 +7,7 @@ Explanation, fine-tuning, scaling, summaries and the trainer rely on this and on
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -24,8 +25,8 @@ _LARGEST_TRIED = 1024  # pixels a side
 class ConvNet(nn.Module):
     """A network as `features` (a Sequential that gives maps [N, C, H, W]) and `head` (the rest).
 
-    `catalog.create` fills in `name`, `arguments` (what the builder was called with, enough to build
-    it again), `input_shape` (C, H, W) and `num_classes`.
+    `catalog.create` fills in `name`, `arguments` (enough for it to build the network again; both
+    empty until then), `input_shape` (C, H, W) and `num_classes`.
     """
 
     name: str
@@ -35,6 +36,8 @@ class ConvNet(nn.Module):
 
     def __init__(self, features: nn.Sequential, head: nn.Sequential) -> None:
         super().__init__()
+        self.name = ""
+        self.arguments = {}
         self.features = features
         self.head = head
 
@@ -124,7 +127,8 @@ def check_input_size(
     largest = (in_channels, _LARGEST_TRIED, _LARGEST_TRIED)
     if output_shape(lambda: build(_LARGEST_TRIED), largest) is None:
         raise NetworkError(f"{name}: no input size up to {_LARGEST_TRIED} works")
-    smallest = next(size for size in range(1, _LARGEST_TRIED + 1) if works(size))
+    # A larger input never gives smaller maps, so what works, works from some size on.
+    smallest = 1 + bisect_left(range(1, _LARGEST_TRIED), True, key=works)  # noqa: FBT003
     raise NetworkError(
         f"{name}: an input of {input_size}x{input_size} pixels leaves nothing after its strides; "
         f"the smallest that works is {smallest}x{smallest}"

@@ -167,15 +167,18 @@ def googlenet_bn(*, num_classes: int, in_channels: int, input_size: int) -> Conv
 
 def _googlenet(form: Form, *, num_classes: int, in_channels: int, input_size: int) -> ConvNet:
     features = _features(form, in_channels)
-    names = [name for name, _ in features.named_children()]
-    side_heads = nn.ModuleDict()
-    for name in SIDE_HEADS:
-
-        def pooled(end: int = names.index(name) + 1) -> nn.Sequential:
-            return sequence(maps=_features(form, in_channels)[:end], pool=form.side_pool())
-
-        shape = map_shape("googlenet", pooled, in_channels=in_channels, input_size=input_size)
-        side_heads[name] = _side_head(form, shape, num_classes)
+    _, *pooled = map_shape(  # the same behind both blocks
+        "googlenet",
+        lambda: sequence(maps=_up_to(SIDE_HEADS[0], form, in_channels), pool=form.side_pool()),
+        in_channels=in_channels,
+        input_size=input_size,
+    )
+    side_heads = nn.ModuleDict(
+        {
+            name: _side_head(form, _width(name), pixels=math.prod(pooled), num_classes=num_classes)
+            for name in SIDE_HEADS
+        }
+    )
     head = average_head(_width("inception5b"), num_classes, dropout=form.dropout)
     net = GoogLeNet(features, head, side_heads)
     initialize_kaiming(net)
@@ -204,6 +207,12 @@ def _features(form: Form, in_channels: int) -> nn.Sequential:
     return sequence(**layers)
 
 
+def _up_to(name: str, form: Form, in_channels: int) -> nn.Sequential:
+    features = _features(form, in_channels)
+    names = [child for child, _ in features.named_children()]
+    return features[: names.index(name) + 1]
+
+
 def _width(name: str) -> int:
     maps = TABLE_1[name]
     assert maps is not None
@@ -215,13 +224,12 @@ def _pool(kernel_size: int) -> nn.MaxPool2d:
     return nn.MaxPool2d(kernel_size, stride=2, ceil_mode=True)
 
 
-def _side_head(form: Form, pooled: tuple[int, int, int], num_classes: int) -> nn.Sequential:
-    channels, height, width = pooled
+def _side_head(form: Form, channels: int, *, pixels: int, num_classes: int) -> nn.Sequential:
     return sequence(
         pool=form.side_pool(),
         conv=form.unit(channels, 128, kernel_size=1),
         flatten=nn.Flatten(),
-        linear1=nn.Linear(math.prod((128, height, width)), 1024),
+        linear1=nn.Linear(128 * pixels, 1024),
         relu=nn.ReLU(),
         dropout=nn.Dropout(SIDE_DROPOUT),
         linear2=nn.Linear(1024, num_classes),

@@ -42,18 +42,23 @@ if TYPE_CHECKING:
     # (in_channels, out_channels, stride)
     Shortcut = Callable[[int, int, int], nn.Module]
 
-# Table 1: layers → blocks in conv2_x, conv3_x, conv4_x, conv5_x
+# Table 1, layers: maps that conv2_x gives (each later stage doubles them), blocks in conv2_x … 5_x
 TABLE_1 = {
-    18: (2, 2, 2, 2),
-    34: (3, 4, 6, 3),
-    50: (3, 4, 6, 3),
-    101: (3, 4, 23, 3),
-    152: (3, 8, 36, 3),
+    18: (64, (2, 2, 2, 2)),
+    34: (64, (3, 4, 6, 3)),
+    50: (256, (3, 4, 6, 3)),
+    101: (256, (3, 4, 23, 3)),
+    152: (256, (3, 8, 36, 3)),
 }
-MAPS = (64, 128, 256, 512)  # of those stages; four times as many where blocks are bottlenecks
-EXPANSION = 4
 
-CIFAR_MAPS = (16, 32, 64)  # section 4.2: three stages of n blocks, 6n + 2 layers
+# Section 4.2, layers: maps that the first stage gives, blocks in the three stages: 6n + 2 layers
+CIFAR_TABLE = {
+    20: (16, (3, 3, 3)),
+    32: (16, (5, 5, 5)),
+    44: (16, (7, 7, 7)),
+    56: (16, (9, 9, 9)),
+    110: (16, (18, 18, 18)),
+}
 
 
 def projection(in_channels: int, out_channels: int, stride: int) -> nn.Module:
@@ -65,8 +70,15 @@ def projection(in_channels: int, out_channels: int, stride: int) -> nn.Module:
     )
 
 
+def zero_padding(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+    """Shortcut A: nothing where the shape stays, else `ZeroPadding`."""
+    if stride == 1 and in_channels == out_channels:
+        return nn.Identity()
+    return ZeroPadding(in_channels, out_channels, stride)
+
+
 class ZeroPadding(nn.Module):
-    """Shortcut A: every `stride`-th pixel, zeros for the maps that are new. No parameters."""
+    """Every `stride`-th pixel of every map, and maps of zeros; no parameters."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -123,7 +135,7 @@ class Bottleneck(nn.Module):
         strided: Literal["conv1", "conv2"] = "conv2",
     ) -> None:
         super().__init__()
-        width = out_channels // EXPANSION
+        width = out_channels // 4
         first, second = (stride, 1) if strided == "conv1" else (1, stride)
         self.body = sequence(
             conv1=ConvNormActivation(in_channels, width, kernel_size=1, stride=first),
@@ -147,75 +159,69 @@ def plain(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Sequent
     )
 
 
-# How the networks below are told apart, besides `TABLE_1`
-WIDE = tuple(maps * EXPANSION for maps in MAPS)
-BOTTLENECK_V1 = partial(Bottleneck, strided="conv1")
-RESIDUAL_A = partial(Residual, shortcut=ZeroPadding)
-
-
 def resnet18(*, num_classes: int, in_channels: int) -> ConvNet:
     """ResNet-18: [N, in_channels, H, W] → logits [N, num_classes]."""
-    return _imagenet(18, Residual, MAPS, num_classes=num_classes, in_channels=in_channels)
+    return _imagenet(18, Residual, num_classes=num_classes, in_channels=in_channels)
 
 
 def resnet34(*, num_classes: int, in_channels: int) -> ConvNet:
     """ResNet-34: [N, in_channels, H, W] → logits [N, num_classes]."""
-    return _imagenet(34, Residual, MAPS, num_classes=num_classes, in_channels=in_channels)
+    return _imagenet(34, Residual, num_classes=num_classes, in_channels=in_channels)
 
 
 def resnet50(*, num_classes: int, in_channels: int) -> ConvNet:
     """ResNet-50-v1.5: [N, in_channels, H, W] → logits [N, num_classes]."""
-    return _imagenet(50, Bottleneck, WIDE, num_classes=num_classes, in_channels=in_channels)
+    return _imagenet(50, Bottleneck, num_classes=num_classes, in_channels=in_channels)
 
 
 def resnet101(*, num_classes: int, in_channels: int) -> ConvNet:
     """ResNet-101-v1.5: [N, in_channels, H, W] → logits [N, num_classes]."""
-    return _imagenet(101, Bottleneck, WIDE, num_classes=num_classes, in_channels=in_channels)
+    return _imagenet(101, Bottleneck, num_classes=num_classes, in_channels=in_channels)
 
 
 def resnet152(*, num_classes: int, in_channels: int) -> ConvNet:
     """ResNet-152-v1.5: [N, in_channels, H, W] → logits [N, num_classes]."""
-    return _imagenet(152, Bottleneck, WIDE, num_classes=num_classes, in_channels=in_channels)
+    return _imagenet(152, Bottleneck, num_classes=num_classes, in_channels=in_channels)
 
 
 def resnet50_v1(*, num_classes: int, in_channels: int) -> ConvNet:
     """ResNet-50 with the paper's strides: [N, in_channels, H, W] → logits [N, num_classes]."""
-    return _imagenet(50, BOTTLENECK_V1, WIDE, num_classes=num_classes, in_channels=in_channels)
+    return _imagenet(50, _bottleneck_v1, num_classes=num_classes, in_channels=in_channels)
 
 
 def plain18(*, num_classes: int, in_channels: int) -> ConvNet:
     """`resnet18` without shortcuts: [N, in_channels, H, W] → logits [N, num_classes]."""
-    return _imagenet(18, plain, MAPS, num_classes=num_classes, in_channels=in_channels)
+    return _imagenet(18, plain, num_classes=num_classes, in_channels=in_channels)
 
 
 def plain34(*, num_classes: int, in_channels: int) -> ConvNet:
     """`resnet34` without shortcuts: [N, in_channels, H, W] → logits [N, num_classes]."""
-    return _imagenet(34, plain, MAPS, num_classes=num_classes, in_channels=in_channels)
+    return _imagenet(34, plain, num_classes=num_classes, in_channels=in_channels)
 
 
 def resnet20(*, num_classes: int, in_channels: int) -> ConvNet:
     """ResNet-20 for CIFAR-10: [N, in_channels, H, W] → logits [N, num_classes]."""
-    return _cifar(20, RESIDUAL_A, num_classes=num_classes, in_channels=in_channels)
+    return _cifar(20, _residual_a, num_classes=num_classes, in_channels=in_channels)
 
 
 def resnet32(*, num_classes: int, in_channels: int) -> ConvNet:
     """ResNet-32 for CIFAR-10: [N, in_channels, H, W] → logits [N, num_classes]."""
-    return _cifar(32, RESIDUAL_A, num_classes=num_classes, in_channels=in_channels)
+    return _cifar(32, _residual_a, num_classes=num_classes, in_channels=in_channels)
 
 
 def resnet44(*, num_classes: int, in_channels: int) -> ConvNet:
     """ResNet-44 for CIFAR-10: [N, in_channels, H, W] → logits [N, num_classes]."""
-    return _cifar(44, RESIDUAL_A, num_classes=num_classes, in_channels=in_channels)
+    return _cifar(44, _residual_a, num_classes=num_classes, in_channels=in_channels)
 
 
 def resnet56(*, num_classes: int, in_channels: int) -> ConvNet:
     """ResNet-56 for CIFAR-10: [N, in_channels, H, W] → logits [N, num_classes]."""
-    return _cifar(56, RESIDUAL_A, num_classes=num_classes, in_channels=in_channels)
+    return _cifar(56, _residual_a, num_classes=num_classes, in_channels=in_channels)
 
 
 def resnet110(*, num_classes: int, in_channels: int) -> ConvNet:
     """ResNet-110 for CIFAR-10: [N, in_channels, H, W] → logits [N, num_classes]."""
-    return _cifar(110, RESIDUAL_A, num_classes=num_classes, in_channels=in_channels)
+    return _cifar(110, _residual_a, num_classes=num_classes, in_channels=in_channels)
 
 
 def plain20(*, num_classes: int, in_channels: int) -> ConvNet:
@@ -238,45 +244,45 @@ def plain56(*, num_classes: int, in_channels: int) -> ConvNet:
     return _cifar(56, plain, num_classes=num_classes, in_channels=in_channels)
 
 
-def _imagenet(
-    layers: int, block: Block, maps: tuple[int, ...], *, num_classes: int, in_channels: int
-) -> ConvNet:
-    stages = {
-        f"conv{number}": stage
-        for number, stage in enumerate(_stages(64, maps, TABLE_1[layers], block), start=2)
-    }
+_residual_a: Block = partial(Residual, shortcut=zero_padding)
+_bottleneck_v1: Block = partial(Bottleneck, strided="conv1")
+
+
+def _imagenet(layers: int, block: Block, *, num_classes: int, in_channels: int) -> ConvNet:
+    maps, counts = TABLE_1[layers]
+    stages = _stages(64, maps, counts=counts, block=block)
     features = sequence(
         conv1=ConvNormActivation(in_channels, 64, kernel_size=7, stride=2),
         pool1=nn.MaxPool2d(3, stride=2, padding=1),
-        **stages,
+        **{f"conv{number}": stage for number, stage in enumerate(stages, start=2)},
     )
-    net = ConvNet(features, average_head(maps[-1], num_classes))
+    net = ConvNet(features, average_head(maps * 8, num_classes))
     initialize_kaiming(net)
     return net
 
 
 def _cifar(layers: int, block: Block, *, num_classes: int, in_channels: int) -> ConvNet:
-    blocks = ((layers - 2) // 6,) * 3
-    stages = {
-        f"stage{number}": stage
-        for number, stage in enumerate(_stages(16, CIFAR_MAPS, blocks, block), start=1)
-    }
-    features = sequence(conv1=ConvNormActivation(in_channels, 16, kernel_size=3), **stages)
-    net = ConvNet(features, average_head(CIFAR_MAPS[-1], num_classes))
+    maps, counts = CIFAR_TABLE[layers]
+    stages = _stages(maps, maps, counts=counts, block=block)
+    features = sequence(
+        conv1=ConvNormActivation(in_channels, maps, kernel_size=3),
+        **{f"stage{number}": stage for number, stage in enumerate(stages, start=1)},
+    )
+    net = ConvNet(features, average_head(maps * 4, num_classes))
     initialize_kaiming(net)
     return net
 
 
 def _stages(
-    channels: int, maps: tuple[int, ...], counts: tuple[int, ...], block: Block
+    channels: int, maps: int, *, counts: tuple[int, ...], block: Block
 ) -> list[nn.Sequential]:
-    # Every stage but the first halves the map in its first block.
+    # `counts` blocks a stage; every stage but the first halves the size and doubles the maps.
     stages = []
-    for stage, (width, count) in enumerate(zip(maps, counts, strict=True)):
+    for stage, count in enumerate(counts):
         blocks: dict[str, nn.Module] = {}
         for number in range(1, count + 1):
             halves = stage > 0 and number == 1
-            blocks[f"block{number}"] = block(channels, width, stride=2 if halves else 1)
-            channels = width
+            blocks[f"block{number}"] = block(channels, maps << stage, stride=2 if halves else 1)
+            channels = maps << stage
         stages.append(sequence(**blocks))
     return stages

@@ -69,7 +69,9 @@ def make_graph() -> Callable[..., Graph]:
         output: str | None = None,
         **constants: object,
     ) -> Graph:
-        arrays = {name: np.asarray(value, np.float32) for name, value in constants.items()}
+        arrays = {
+            name: np.ascontiguousarray(value, np.float32) for name, value in constants.items()
+        }
         return Graph("x", shape, nodes, arrays, output or nodes[-1].name)
 
     return make

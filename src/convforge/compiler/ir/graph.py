@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from convforge.compiler.ir import ops
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
 Array: TypeAlias = NDArray[np.float32]
 Shape: TypeAlias = tuple[int, ...]
@@ -83,3 +83,10 @@ class Graph:
             constants={name: array for name, array in constants.items() if name in read},
             output=self.output if output is None else output,
         )
+
+
+def unused_name(hint: str, taken: Container[str]) -> str:
+    """A name that is not taken: the hint, with as many primes behind it as that needs."""
+    while hint in taken:
+        hint += "'"
+    return hint

@@ -31,7 +31,10 @@ def verify(graph: Graph) -> None:
         if name in shapes:
             raise VerifyError(f"constant {name!r}: its name is taken")
         if array.dtype != np.float32 or not array.flags.c_contiguous:
-            raise VerifyError(f"constant {name!r} is {array.dtype}, expected contiguous float32")
+            order = "contiguous" if array.flags.c_contiguous else "strided"
+            raise VerifyError(
+                f"constant {name!r} is {order} {array.dtype}, expected contiguous float32"
+            )
         shapes[name] = array.shape
     for node in graph.nodes:
         _verify_node(node, shapes)

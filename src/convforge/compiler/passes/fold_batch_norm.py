@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convforge.compiler.ir.graph import unused_name
+
 if TYPE_CHECKING:
     from convforge.compiler.ir.graph import Array, Graph, Node
 
@@ -20,16 +22,21 @@ if TYPE_CHECKING:
 def fold_batch_norm(graph: Graph) -> Graph:
     """Turn every batch_norm into a scale_shift."""
     constants = dict(graph.constants)
-    nodes = [_fold(node, constants) if node.op == "batch_norm" else node for node in graph.nodes]
+    nodes = [
+        _fold(node, constants, taken={*graph.shapes, *constants})
+        if node.op == "batch_norm"
+        else node
+        for node in graph.nodes
+    ]
     return graph.rewritten(nodes, constants=constants)
 
 
-def _fold(node: Node, constants: dict[str, Array]) -> Node:
+def _fold(node: Node, constants: dict[str, Array], *, taken: set[str]) -> Node:
     gamma, beta, mean, variance = (constants[name].astype(np.float64) for name in node.inputs[1:])
     eps = node.attrs["eps"]
     assert isinstance(eps, float)
     scale = gamma / np.sqrt(variance + eps)
-    names = (f"{node.name}.scale", f"{node.name}.shift")
+    names = tuple(unused_name(f"{node.name}.{part}", taken) for part in ("scale", "shift"))
     constants[names[0]] = scale.astype(np.float32)
     constants[names[1]] = (beta - mean * scale).astype(np.float32)
     return replace(node, op="scale_shift", inputs=(node.inputs[0], *names), attrs={})

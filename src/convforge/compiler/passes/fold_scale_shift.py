@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convforge.compiler.ir.graph import unused_name
+
 if TYPE_CHECKING:
     from convforge.compiler.ir.graph import Array, Graph, Node
 
@@ -35,7 +37,8 @@ def fold_scale_shift(graph: Graph) -> Graph:
             and not source.epilogue
             and graph.uses[old.inputs[0]] == 1
         ):
-            nodes[position] = _merge(source, node, constants)
+            taken = {*graph.shapes, *constants}
+            nodes[position] = _merge(source, node, constants, taken=taken)
             renamed[old.name] = source.name
             continue
         by_name[node.name] = len(nodes)
@@ -44,14 +47,12 @@ def fold_scale_shift(graph: Graph) -> Graph:
     return graph.rewritten(nodes, constants=constants, output=output)
 
 
-def _merge(source: Node, node: Node, constants: dict[str, Array]) -> Node:
+def _merge(source: Node, node: Node, constants: dict[str, Array], *, taken: set[str]) -> Node:
     scale, shift = (constants[name].astype(np.float64) for name in node.inputs[1:])
     weight = constants[source.inputs[1]].astype(np.float64)
     bias = constants[source.inputs[2]].astype(np.float64) if len(source.inputs) > 2 else 0.0
     per_output = scale.reshape(-1, *(1,) * (weight.ndim - 1))
-    names = (f"{source.name}.weight'", f"{source.name}.bias'")
-    while names[0] in constants:
-        names = (names[0] + "'", names[1] + "'")
+    names = tuple(unused_name(f"{source.name}.{part}'", taken) for part in ("weight", "bias"))
     constants[names[0]] = (weight * per_output).astype(np.float32)
     constants[names[1]] = (bias * scale + shift).astype(np.float32)
     return replace(source, inputs=(source.inputs[0], *names), epilogue=node.epilogue)

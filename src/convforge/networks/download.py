@@ -107,7 +107,8 @@ def _receive(url: str, *, start: int) -> Iterator[tuple[int, int, bytes]]:
     position = start
     try:
         request = urllib.request.Request(url, headers=headers)  # noqa: S310 (URLs of our own table)
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
+        opener = urllib.request.build_opener()  # a new one: it reads the environment's proxies
+        with opener.open(request, timeout=TIMEOUT_S) as response:
             if response.status != HTTPStatus.PARTIAL_CONTENT:
                 position = 0
             length = int(response.headers.get("Content-Length") or 0)
@@ -127,6 +128,6 @@ def _receive(url: str, *, start: int) -> Iterator[tuple[int, int, bytes]]:
     except (OSError, http.client.HTTPException) as error:
         cause = getattr(error, "reason", error)
         raise WeightsError(
-            f"{url}: cut after {position} bytes ({cause}); call again to go on from there, or "
+            f"{url}: stopped after {position} bytes ({cause}); call again to go on from there, or "
             "fetch the file elsewhere and give its path"
         ) from None

@@ -1,8 +1,9 @@
 """The classifier: a network, its weights and its card; what is trained, saved, explained, compiled.
 
 A file is safetensors (https://github.com/huggingface/safetensors): 8 bytes with the length of a
-JSON header, the header, then the weights. The header's metadata has one key, "convforge": the card
-and the SHA-256 of the weights. Nothing in it is executed; the same classifier gives the same bytes.
+JSON header, the header, then the weights. The header's metadata has one key, "convforge": the card,
+and the SHA-256 of card and weights. Nothing in a file is executed. The same classifier gives the
+same bytes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import itertools
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ BATCH = 64  # images that `logits` puts through the network at a time: bounds th
 MAX_HEADER_BYTES = 16 << 20  # a network of 10,000 tensors and 20,000 class names needs 2 MiB
 
 _METADATA_KEY = "convforge"
-_DIGEST = "weights_sha256"
+_DIGEST = "sha256"
 
 
 class Classifier:
@@ -119,8 +120,9 @@ class Classifier:
         Raises OutputError where it cannot be written; the old file is then as it was.
         """
         state = {name: t.detach().cpu().contiguous() for name, t in self.net.state_dict().items()}
-        header = {**json.loads(self.card.dumps()), _DIGEST: _digest(state)}
-        text = json.dumps(header, ensure_ascii=False, sort_keys=True)
+        fields = json.loads(self.card.dumps())
+        fields[_DIGEST] = _digest(fields, state)
+        text = json.dumps(fields, ensure_ascii=False, sort_keys=True)
         _write(Path(path), safetensors_bytes(state, metadata={_METADATA_KEY: text}))
 
     @classmethod
@@ -161,9 +163,9 @@ def evaluation_mode(net: ConvNet) -> Iterator[None]:
             module.training = True
 
 
-def _digest(state: Mapping[str, Tensor]) -> str:
-    """SHA-256, in hex, over name, type, shape and bytes of every tensor, in order of the names."""
-    digest = hashlib.sha256()
+def _digest(fields: Mapping[str, Any], state: Mapping[str, Tensor]) -> str:
+    """SHA-256, in hex, over the card's fields and name, type, shape and bytes of every tensor."""
+    digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode())
     for name in sorted(state):
         tensor = state[name]
         digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
@@ -213,9 +215,10 @@ def _read(path: Path) -> tuple[Card, dict[str, Tensor]]:
         card = Card.loads(text, origin=str(path), error=ClassifierError)
     except RecursionError:
         raise ClassifierError(f"{path}: its card is damaged; write the file again") from None
-    if json.loads(text).get(_DIGEST) != _digest(weights):
+    fields = json.loads(text)
+    if fields.pop(_DIGEST, None) != _digest(fields, weights):
         raise ClassifierError(
-            f"{path}: its weights are not those that were saved (their SHA-256 differs); "
+            f"{path}: its card or weights are not what was saved (their SHA-256 differs); "
             "save or copy the classifier again"
         )
     return card, weights

@@ -6,8 +6,8 @@ The update is that of torch.optim.SGD: with gradient g and velocity v,
     v ← momentum · v + g
     w ← w - rate · (g + momentum · v)
 
-Biases, BatchNorm's scales and shifts and LeNet's sub-sampling coefficients, all of one dimension,
-are left out of the decay: small ones do not make a simpler function.
+Biases, BatchNorm's scales and shifts and LeNet's sub-sampling coefficients, of which a unit has one
+each, are left out of the decay: small ones do not make a simpler function.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 def build_optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.SGD:
     """An optimiser over the trainable parameters of `net`, in two groups: decayed and not."""
     trainable = [p for p in net.parameters() if p.requires_grad]
+    weights = [p for p in trainable if p.ndim > 1 and p[0].numel() > 1]
+    others = [p for p in trainable if p.ndim <= 1 or p[0].numel() == 1]
     groups = [
-        {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
+        {"params": weights, "weight_decay": recipe.weight_decay},
+        {"params": others, "weight_decay": 0.0},
     ]
     return torch.optim.SGD(
         [group for group in groups if group["params"]],

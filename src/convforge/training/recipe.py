@@ -40,7 +40,7 @@ class Recipe:
 
     `epochs` passes over the training split, in batches of `batch_size` images. `learning_rate` is
     the peak, reached after the share `warmup` of all steps, from and down to 0 in straight lines.
-    `weight_decay` is the factor of w in its gradient, for weights (two dimensions or more) only.
+    `weight_decay` is the factor of w that is added to its gradient, for weights, not for biases.
     `label_smoothing` is the share of the target that is spread over all classes. `shift` is the
     largest move of an image in pixels of the network's input, each way; with `flip`, each image is
     mirrored left to right or not, with equal chance. `seed` fixes the first weights, the order of

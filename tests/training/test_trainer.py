@@ -1,0 +1,210 @@
+"""The whole training: what the card says, that it can be made again, how good it is, refusals."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from convforge.classifier import Classifier
+from convforge.errors import DataError, NetworkError, RecipeError
+from convforge.evaluation import evaluate
+from convforge.images import source
+from convforge.training.recipe import Recipe, default_recipe
+from convforge.training.trainer import train
+
+SHORT = Recipe(epochs=2, learning_rate=0.05, shift=1)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return train("digits:2", network="lenet5_relu", recipe=SHORT, seed=5)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Colour photographs of two classes, red and blue, with all three parts."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 12), ("val", 3), ("test", 4)):
+        for channel, label in ((0, "red"), (2, "blue")):
+            (tmp_path / part / label).mkdir(parents=True)
+            for i in range(count):
+                pixels = rng.integers(0, 80, (40 + i, 50, 3), np.uint8)
+                pixels[..., channel] += 150
+                Image.fromarray(pixels).save(tmp_path / part / label / f"{i}.png")
+    return tmp_path
+
+
+def weights(classifier):
+    return classifier.net.state_dict()
+
+
+def equal(one, other):
+    return all(torch.equal(tensor, weights(other)[name]) for name, tensor in weights(one).items())
+
+
+# ------------------------------------------------------------------------------------- the card
+
+
+def test_the_card_says_what_was_trained_on_what_and_how(trained):
+    images = source.open("digits:2")
+    card = trained.card
+    assert card.network == "lenet5_relu"
+    assert card.arguments == {"num_classes": 10, "in_channels": 1, "input_size": 32}
+    assert card.classes == images.classes
+    assert card.data == images.record()
+    assert Recipe.from_json(card.recipe) == dataclasses.replace(SHORT, seed=5)
+    assert card.metrics["train"]["count"] == 1344
+    assert card.metrics["seconds"] > 0
+    assert not trained.net.training
+
+
+def test_the_metrics_on_the_card_are_those_that_evaluation_finds(trained):
+    found = evaluate(trained, source.open("digits:2")).summary()
+    assert trained.card.metrics["test"] == found
+    assert evaluate(trained, "digits").summary() == found
+
+
+def test_two_epochs_are_enough_to_be_far_better_than_chance(trained):
+    assert trained.card.metrics["test"]["interval"][0] > 0.5
+
+
+def test_a_trained_classifier_is_saved_and_loaded_whole(trained, tmp_path):
+    trained.save(tmp_path / "digits.safetensors")
+    loaded = Classifier.load(tmp_path / "digits.safetensors")
+    assert loaded.card == trained.card
+    assert equal(loaded, trained)
+
+
+# ------------------------------------------------------------------------------- the same again
+
+
+def test_the_run_that_a_card_records_gives_the_same_weights_again(trained):
+    card = trained.card
+    recipe = Recipe.from_json(card.recipe)
+    again = train(card.data["uri"], network=card.network, recipe=recipe)
+    assert equal(again, trained)
+    assert {**again.card.metrics, "seconds": 0} == {**card.metrics, "seconds": 0}
+
+
+def test_another_seed_gives_other_weights(trained):
+    assert not equal(train("digits:2", network="lenet5_relu", recipe=SHORT, seed=6), trained)
+
+
+def test_the_callers_random_numbers_and_threads_are_as_before(trained):
+    torch.manual_seed(1)
+    np.random.seed(1)  # noqa: NPY002 - the global generator is what must not be touched
+    expected = torch.rand(3), np.random.rand(3)  # noqa: NPY002 - as above
+    torch.manual_seed(1)
+    np.random.seed(1)  # noqa: NPY002 - as above
+    threads = torch.get_num_threads()
+    again = train("digits:2", network="lenet5_relu", recipe=SHORT, seed=5)
+    assert torch.equal(torch.rand(3), expected[0])
+    np.testing.assert_array_equal(np.random.rand(3), expected[1])  # noqa: NPY002 - as above
+    assert torch.get_num_threads() == threads
+    assert equal(again, trained), "nor do they reach the training"
+
+
+# --------------------------------------------------------------------------------- data and net
+
+
+def test_a_folder_of_colour_images_is_learnt_and_measured_on_both_held_out_parts(folder):
+    recipe = Recipe(epochs=6, batch_size=8, learning_rate=0.02)
+    classifier = train(folder, network="lenet5_relu", recipe=recipe)
+    card = classifier.card
+    assert card.classes == ("blue", "red")
+    assert card.arguments["in_channels"] == 3
+    assert card.preprocess.resize == 37
+    assert card.preprocess.input_shape == (3, 32, 32)
+    assert (card.metrics["val"]["count"], card.metrics["test"]["count"]) == (6, 8)
+    assert card.metrics["val"]["top1"] == card.metrics["test"]["top1"] == 1
+    assert classifier.predict(folder / "test" / "red" / "0.png")[0].label == "red"
+
+
+def test_another_input_size_is_that_of_network_and_preprocessing():
+    classifier = train("digits", network="lenet5_relu", recipe=SHORT, epochs=1, input_size=28)
+    assert classifier.preprocess.input_shape == classifier.net.input_shape == (1, 28, 28)
+    assert classifier.card.arguments["input_size"] == 28
+
+
+def test_progress_is_told_while_reading_and_after_every_step():
+    calls = []
+    train(
+        "digits",
+        network="lenet5_relu",
+        recipe=SHORT,
+        epochs=1,
+        progress=lambda *call: calls.append(call),
+    )
+    reading = [call for call in calls if call[2] == "decoding images"]
+    steps = [call for call in calls if call[2].startswith("epoch 1/1, loss ")]
+    assert reading[-1][:2] == (1797, 1797)
+    assert [call[:2] for call in steps] == [(i, 21) for i in range(1, 22)]
+
+
+def test_epochs_and_seed_go_over_the_networks_own_recipe():
+    recipe = train("digits", network="lenet5", epochs=1, seed=9).card.recipe
+    expected = dataclasses.replace(default_recipe("lenet5"), epochs=1, seed=9)
+    assert recipe == expected.to_json()
+
+
+# ------------------------------------------------------------------------------------- refusals
+
+
+def test_an_unknown_network_is_refused_with_the_nearest_before_the_data_is_opened(tmp_path):
+    with pytest.raises(NetworkError, match="did you mean lenet5"):
+        train(tmp_path / "absent", network="lenet_5")
+
+
+def test_a_missing_folder_is_refused(tmp_path):
+    with pytest.raises(DataError, match="absent"):
+        train(tmp_path / "absent", network="lenet5")
+
+
+def test_epochs_out_of_range_are_refused_before_the_data_is_opened(tmp_path):
+    with pytest.raises(RecipeError, match="epochs is 0"):
+        train(tmp_path / "absent", network="lenet5", epochs=0)
+
+
+def test_a_shift_as_large_as_the_input_is_refused_before_an_image_is_read():
+    calls = []
+    with pytest.raises(RecipeError, match="shift is 32 pixels.*32x32"):
+        train(
+            "digits",
+            network="lenet5",
+            recipe=Recipe(shift=32),
+            progress=lambda *call: calls.append(call),
+        )
+    assert calls == []
+
+
+def test_an_argument_that_the_network_does_not_take_is_refused_naming_it():
+    with pytest.raises(NetworkError, match="width"):
+        train("digits", network="lenet5", arguments={"width": 2})
+
+
+def test_a_training_that_diverges_is_refused_saying_what_to_change():
+    recipe = Recipe(learning_rate=100.0, warmup=0.0)
+    with pytest.raises(RecipeError, match=r"diverged: .* lower learning_rate"):
+        train("digits", network="lenet5_relu", recipe=recipe)
+
+
+# ------------------------------------------------------------------------------------- accuracy
+
+
+def accuracies(network, seeds):
+    trained = (train(f"digits:{seed}", network=network, seed=seed) for seed in seeds)
+    return [classifier.card.metrics["test"]["top1"] for classifier in trained]
+
+
+def test_lenet5_relu_has_99_percent_on_the_digits_over_three_splits():
+    assert np.mean(accuracies("lenet5_relu", range(3))) >= 0.99
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("network", "least"), [("lenet5_relu", 0.99), ("lenet5", 0.985)])
+def test_both_lenets_keep_their_accuracy_on_the_digits_over_five_splits(network, least):
+    assert np.mean(accuracies(network, range(5))) >= least

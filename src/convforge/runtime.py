@@ -82,10 +82,10 @@ class Runtime:
         return int(self._library.cf_context_bytes())
 
     def predict(
-        self, image: str | PathLike[str] | Image.Image | NDArray[np.uint8], *, top: int = 5
+        self, image: str | Path | Image.Image | NDArray[np.uint8], *, top: int = 5
     ) -> list[Prediction]:
         """The `top` most probable classes of one image, a path, Pillow image or uint8 [H, W, 3]."""
-        return top_predictions(self.probabilities([decode(image)])[0], self.classes, top)
+        return top_predictions(self.probabilities([decode(image)])[0], self.classes, top=top)
 
     def probabilities(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Probabilities [N, K] of RGB images, uint8 [H, W, 3] of any sizes; they sum to one."""

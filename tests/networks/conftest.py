@@ -10,6 +10,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from convforge.networks.catalog import create
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Small tensors: a second thread gains little, and waits long where the cores are shared."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture
 def on_meta():
     """create(…) without memory: counts and shapes only."""

@@ -12,7 +12,7 @@ from convforge.errors import NetworkError, PackageError
 from convforge.networks import catalog
 from convforge.networks.catalog import CATALOG, create
 
-SMALLEST = {  # pixels a side; any other network takes a single pixel
+SMALLEST = {  # pixels a side
     "lenet5": 16,
     "lenet5_relu": 16,
     "alexnet": 67,
@@ -79,11 +79,17 @@ def test_arguments_build_the_same_network_again(name, on_meta):
     assert {key: value.shape for key, value in again.state_dict().items()} == shapes
 
 
-@pytest.mark.parametrize("name", CATALOG)
+@pytest.mark.parametrize("name", SMALLEST)
 def test_smallest_input_is_taken(name, on_meta):
-    size = SMALLEST.get(name, 1)
-    net = on_meta(name, input_size=size)
+    net = on_meta(name, input_size=SMALLEST[name])
     assert net(torch.empty(1, *net.input_shape, device="meta")).shape == (1, net.num_classes)
+
+
+@pytest.mark.parametrize("name", [name for name in CATALOG if name not in SMALLEST])
+def test_any_other_network_takes_a_single_pixel(name):
+    net = default(name)
+    x = torch.empty(1, net.input_shape[0], 1, 1, device="meta")
+    assert net(x).shape == (1, net.num_classes)
 
 
 @pytest.mark.parametrize("name", SMALLEST)

@@ -27,8 +27,12 @@ TORCHVISION = [name for name in GMACS if name != "resnet50_v1"]
 TABLE_6 = {20: 0.27, 32: 0.46, 44: 0.66, 56: 0.85, 110: 1.7}
 
 
+def layers_of(name):
+    return int(name.removeprefix("resnet").removeprefix("plain"))
+
+
 def cifar_reference(net, x, *, shortcuts):
-    """Section 4.2 from a flat list of weights, with numpy-like slices for option A."""
+    """Section 4.2 from a flat list of weights, with slices for option A."""
     weights = iter(net.state_dict().values())
 
     def conv(x, stride=1):
@@ -38,7 +42,7 @@ def cifar_reference(net, x, *, shortcuts):
 
     x = conv(x).relu()
     for width in (16, 32, 64):
-        for _ in range((int(net.name.lstrip("resnetplai")) - 2) // 6):
+        for _ in range((layers_of(net.name) - 2) // 6):
             stride = 2 if x.shape[1] != width else 1
             inside = conv(conv(x, stride).relu())
             if shortcuts:
@@ -118,7 +122,7 @@ def test_it_has_as_many_weight_layers_as_its_name_says(name, on_meta):
         for path, module in on_meta(name).named_modules()
         if isinstance(module, (nn.Conv2d, nn.Linear)) and "shortcut" not in path
     ]
-    assert len(layers) == int(name.lstrip("resnetplai"))
+    assert len(layers) == layers_of(name)
 
 
 @pytest.mark.parametrize(("layers", "millions"), TABLE_6.items())

@@ -230,6 +230,9 @@ def test_files_that_hold_no_weights_are_refused(tmp_path):
     torch.save({"weight": torch.zeros(3), "epoch": 3}, path)
     with pytest.raises(WeightsError, match=r"tensors by name, got epoch; save `model.state_dict"):
         read_state(path)
+    torch.save({7: torch.zeros(3)}, path)
+    with pytest.raises(WeightsError, match=r"tensors by name, got 7;"):
+        read_state(path)
     torch.save({}, path)
     with pytest.raises(WeightsError, match=r"tensors by name, got an empty one"):
         read_state(path)

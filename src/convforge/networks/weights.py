@@ -112,7 +112,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
         if isinstance(content.get(wrapper), dict):
             content = content[wrapper]
             break
-    strange = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
+    strange = [
+        str(key)
+        for key, value in content.items()
+        if not (isinstance(key, str) and isinstance(value, Tensor))
+    ]
     if strange or not content:
         raise WeightsError(
             f"{path}: expected a state dict, tensors by name, got "

@@ -53,21 +53,24 @@ def _emit(layer: Layer, out: Writer) -> None:
                     out.line("continue;")
             out.line(f"const float *line = x0 + (({group} * {icg} + i) * {h} + ih) * {w};")
             out.line(f"const float *taps = w0 + ((o * {icg} + i) * {kh} + r) * {kw};")
-            for q in range(kw):
-                _emit_tap(out, q, offset=q * dilation[1] - left, step=stride[1], size=(ow, w))
+            offsets = [q * dilation[1] - left for q in range(kw)]
+            spans = [_span(offset, step=stride[1], columns=ow, width=w) for offset in offsets]
+            for q, (offset, (first, last)) in enumerate(zip(offsets, spans, strict=True)):
+                if first < last:
+                    with out.block(f"for (int c = {first}; c < {last}; c++)"):
+                        out.line(f"row[c] += taps[{q}] * line[c * {stride[1]} + {offset}];")
+            if all(first >= last for first, last in spans):  # all columns lie in the padding
+                out.line("(void)line;")
+                out.line("(void)taps;")
         with out.loop("q", ow):
             value = epilogue_expression(layer.node.epilogue, "row[q]")
             out.line(f"y[(o * {oh} + h) * {ow} + q] = {value};")
 
 
-def _emit_tap(out: Writer, q: int, *, offset: int, step: int, size: tuple[int, int]) -> None:
-    # Columns whose input lies inside the map: 0 ≤ c · step + offset < width.
-    columns, width = size
-    first = max(0, -(offset // step))
-    last = min(columns, (width - 1 - offset) // step + 1)
-    if first < last:
-        with out.block(f"for (int c = {first}; c < {last}; c++)"):
-            out.line(f"row[c] += taps[{q}] * line[c * {step} + {offset}];")
+def _span(offset: int, *, step: int, columns: int, width: int) -> tuple[int, int]:
+    # First and last + 1 of the columns c whose input lies inside the map:
+    # 0 ≤ c · step + offset < width.
+    return max(0, -(offset // step)), min(columns, (width - 1 - offset) // step + 1)
 
 
 KERNEL = Kernel("conv_direct", refuses=_refuses, cost=_cost, pack=_pack, emit=_emit)

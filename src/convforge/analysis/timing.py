@@ -52,14 +52,15 @@ def time_steps(net: nn.Module, input_shape: tuple[int, ...], *, runs: int) -> Ti
     with evaluating(net), torch.no_grad():
         for _ in range(WARM_UP):
             net(x)
-        wholes = [_milliseconds_of(net, x) for _ in range(runs)]
-        records = [_clocked(net, x) for _ in range(runs)]
+        # by turns, so that whatever else the machine does meets both alike
+        pairs = [(_milliseconds_of(net, x), _clocked(net, x)) for _ in range(runs)]
+    records = [record for _, record in pairs]
     names = [step.name for step in records[0].steps]
     times = [[record.seconds[index] for record in records] for index in range(len(names))]
     return Timing(
         runs=runs,
         threads=torch.get_num_threads(),
-        total_ms=statistics.median(wholes),
+        total_ms=statistics.median(whole for whole, _ in pairs),
         steps=tuple(
             (name, statistics.median(seconds) * 1e3)
             for name, seconds in zip(names, times, strict=True)

@@ -157,3 +157,11 @@ def test_reading_the_table_imports_no_torch():
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert result.stdout.decode().strip() == "False"
+
+
+def test_weights_from_a_file_give_the_same_network(tmp_path):
+    net = create("lenet5_relu").eval()
+    torch.save(net.state_dict(), tmp_path / "digits.pth")
+    again = create("lenet5_relu", weights=tmp_path / "digits.pth").eval()
+    x = torch.randn(2, *net.input_shape)
+    assert torch.equal(again(x), net(x))

@@ -15,6 +15,7 @@ from convforge.errors import NetworkError, PackageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from convforge.networks.contract import ConvNet
 
@@ -122,19 +123,19 @@ def create(
     num_classes: int | None = None,
     in_channels: int | None = None,
     input_size: int | None = None,
-    weights: str | None = None,
+    weights: str | Path | None = None,
     **arguments: Any,
 ) -> ConvNet:
     """The network `name`, in training mode; what is None is as in its paper.
 
     `input_size` is the side of a square input in pixels. `arguments` are the network's own, such as
-    a width multiplier. `weights` is a tag of published weights ("imagenet") or the path of a
-    file; without it the weights are drawn from torch's generator as the network's file says.
+    a width multiplier. `weights` is a tag of published weights ("imagenet") or the path of a file;
+    without it the weights are drawn from torch's generator, as the network's module says.
     `create(net.name, **net.arguments)` builds the same network again.
 
     Raises NetworkError for an unknown name, an argument that the network does not take or that is
-    out of range, and an input size that it cannot process, naming the smallest that it can; and
-    PackageError where torch is not installed.
+    out of range, and an input size that it cannot process, naming the smallest that it can;
+    WeightsError for weights that do not fit; PackageError where torch is not installed.
     """
     found = entry(name)
     builder = _builder(name, found)

@@ -1,0 +1,171 @@
+"""What the commands show of their results, as text and tables that rich lays out.
+
+Everything that comes from outside, names of files and classes, goes through `plain`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from convforge.cli.console import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from rich.console import RenderableType
+
+    from convforge.card import Card
+    from convforge.compiler.compilation import Artifact
+    from convforge.evaluation import ClassScore, Evaluation
+    from convforge.networks.catalog import Entry
+    from convforge.networks.weight_sources import Published
+    from convforge.prediction import Prediction
+
+MATRIX_CLASSES = 20  # a confusion matrix of more fits no screen
+SCORED_CLASSES = 30  # of more, those with the lowest F1 are shown
+BAR_CELLS = 24
+
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+def training(file: Path, card: Card) -> Text:
+    """Where a classifier was saved, what it is, and how good on what was held out."""
+    run = f"{card.recipe['epochs']} epochs in {card.metrics['seconds']:.1f} s"
+    lines = [f"{card.network} for {len(card.classes)} classes, {run}"]
+    lines += [
+        f"{part}: {_accuracy(figures['top1'], figures['interval'], count=figures['count'])}"
+        for part, figures in card.metrics.items()
+        if part in {"val", "test"}
+    ]
+    lines.append(f"saved as {file}, {_bytes(file.stat().st_size)}")
+    return plain("\n".join(lines))
+
+
+def evaluation(
+    result: Evaluation, *, title: str, seconds: float | None = None
+) -> Iterator[RenderableType]:
+    """Accuracy with its interval, then a table of the classes, then what is taken for what."""
+    yield plain(f"{title}, on {result.split} of {result.uri}" if result.uri else title, "bold")
+    speed = "" if seconds is None else f" in {seconds:.2f} s"
+    top5 = "" if result.top5 is None else f", top-5 {result.top5:.2%}"
+    yield plain(f"top-1 {_accuracy(result.top1, result.interval, count=result.count)}{speed}{top5}")
+    yield plain(
+        f"mean over classes: precision {result.macro_precision:.2%}, "
+        f"recall {result.macro_recall:.2%}, F1 {result.macro_f1:.2%}"
+    )
+    yield _scores(result.scores)
+    if len(result.classes) <= MATRIX_CLASSES:
+        yield confusion(result)
+
+
+def confusion(result: Evaluation) -> Table:
+    """How many images of each class (rows) were taken for which class (columns)."""
+    short = max(map(len, result.classes)) <= 4
+    headers = result.classes if short else [str(k) for k in range(len(result.classes))]
+    table = _table("true class ↓, answer →", "", *headers)
+    for k, (label, row) in enumerate(zip(result.classes, result.confusion.tolist(), strict=True)):
+        cells = [_count(count, right=k == j) for j, count in enumerate(row)]
+        table.add_row(plain(label if short else f"{k} {label}", "bold"), *cells)
+    return table
+
+
+def predictions(image: str, found: Sequence[Prediction]) -> Iterator[RenderableType]:
+    """One image's most probable classes, each with a bar."""
+    yield plain(image, "bold")
+    table = Table(box=None, show_header=False, padding=(0, 1))
+    for prediction in found:
+        table.add_row(
+            plain(prediction.label),
+            Text(_bar(prediction.probability), "cyan"),
+            Text(f"{prediction.probability:8.3%}"),
+        )
+    yield table
+
+
+def artifact(result: Artifact, *, seconds: float) -> Text:
+    """What the compiler wrote."""
+    return plain(
+        f"{result.path}, {_bytes(result.file_bytes)} for {result.target}, "
+        f"compiled in {seconds:.1f} s\n"
+        f"weights {_bytes(result.weight_bytes)}, "
+        f"working memory {_bytes(result.arena_bytes)} a thread"
+    )
+
+
+def networks(
+    entries: Mapping[str, Entry], published: Mapping[str, Mapping[str, Published]]
+) -> Table:
+    """The catalogue, with the accuracy of published weights where there are some."""
+    table = _table("", "network", "input", "classes", "parameters", "weights", "top-1", "paper")
+    table.columns[0].justify = "left"
+    table.columns[4].justify = table.columns[6].justify = "left"
+    for name, entry in entries.items():
+        weights = published.get(name, {})
+        table.add_row(
+            Text(name, "bold"),
+            f"{entry.in_channels}x{entry.input_size}x{entry.input_size}",
+            f"{entry.num_classes:,}",
+            f"{entry.parameters:,}",
+            "\n".join(weights),
+            "\n".join(f"{one.top1_percent:.1f} %" for one in weights.values()),
+            entry.paper.partition(",")[0],
+        )
+    return table
+
+
+def plain(text: str, style: str = "") -> Text:
+    """Text without markup in it, and without anything that a terminal would act on."""
+    return Text(printable(text, keep="\n"), style)
+
+
+def _accuracy(share: float, interval: Sequence[float], *, count: int) -> str:
+    low, high = interval
+    return f"{share:.2%} of {count:,} images (95 % interval {100 * low:.2f} to {high:.2%})"
+
+
+def _scores(scores: Sequence[ClassScore]) -> Table:
+    shown = list(scores)
+    title = ""
+    if len(shown) > SCORED_CLASSES:
+        shown = sorted(shown, key=lambda score: (score.f1 is None, score.f1))[:SCORED_CLASSES]
+        title = f"the {SCORED_CLASSES} lowest F1 of {len(scores):,} classes"
+    table = _table(title, "class", "images", "precision", "recall", "F1")
+    table.columns[0].justify = "left"
+    for score in shown:
+        shares = (score.precision, score.recall, score.f1)
+        table.add_row(
+            plain(score.label, "bold"),
+            f"{score.support:,}",
+            *("-" if share is None else f"{share:.1%}" for share in shares),
+        )
+    return table
+
+
+def _table(title: str, *headers: str) -> Table:
+    table = Table(title=title or None, title_justify="left", title_style="dim", header_style="dim")
+    for header in headers:
+        table.add_column(plain(header), justify="right", no_wrap=True)
+    return table
+
+
+def _count(count: int, *, right: bool) -> Text:
+    if count == 0:
+        return Text("·", "dim")
+    return Text(str(count), "green" if right else "bold red")
+
+
+def _bar(share: float) -> str:
+    """A bar of up to BAR_CELLS cells, drawn to an eighth of a cell."""
+    eighths = round(share * BAR_CELLS * 8)
+    return ("█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()).ljust(BAR_CELLS)
+
+
+def _bytes(count: int) -> str:
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} bytes"

@@ -61,28 +61,29 @@ def volumes(summary: Summary) -> tuple[Volume, ...]:
         rows=range(0),
     )
     drawn = [first]
-    groups = _groups([row.name for row in summary.rows])
-    for name, indices in groupby(range(len(groups)), groups.__getitem__):
-        span = list(indices)
-        rows = summary.rows[span[0] : span[-1] + 1]
-        volume = _volume(name, rows, drawn[-1].shape, range(span[0], span[-1] + 1))
+    for name, span in groups(summary):
+        rows = summary.rows[span.start : span.stop]
+        volume = _volume(name, rows, drawn[-1].shape, span)
         if volume is not None:
             drawn.append(volume)
     return tuple(drawn)
 
 
-def _groups(names: Sequence[str]) -> list[str]:
-    """The layer or stage that each row belongs to, by its path: its first name that tells.
+def groups(summary: Summary) -> tuple[tuple[str, range], ...]:
+    """Layers and stages in order: a path, and the indices of its rows.
 
-    A name that all rows share tells nothing, nor does that of a half ("features") of a network.
+    A row belongs to the first name in its path that tells: one that all rows share does not, nor
+    does that of a half of a network ("features").
     """
-    paths = [name.split(":")[0].split(".") for name in names]
+    paths = [row.name.split(":")[0].split(".") for row in summary.rows]
     depth = 0
     while min((len(path) for path in paths), default=0) > depth + 1 and (
         len({path[depth] for path in paths}) == 1
     ):
         depth += 1
-    return [".".join(path[: depth + 2 if path[depth] in _HALVES else depth + 1]) for path in paths]
+    names = [".".join(path[: depth + 2 if path[depth] in _HALVES else depth + 1]) for path in paths]
+    spans = [list(span) for _, span in groupby(range(len(names)), names.__getitem__)]
+    return tuple((names[span[0]], range(span[0], span[-1] + 1)) for span in spans)
 
 
 def _volume(name: str, rows: Sequence[Row], before: Shape, span: range) -> Volume | None:

@@ -40,19 +40,19 @@ font-weight:600;font-variant-numeric:tabular-nums}
 .figures small{display:block;font-size:.75rem;font-weight:400;color:var(--soft);
 overflow-wrap:anywhere}
 .wide{overflow-x:auto;border:1px solid var(--edge);border-radius:8px}
-.wide svg{display:block;margin:0 auto}
+.wide svg{display:block;margin:0 auto;max-width:max(100%,900px);height:auto}
 table{border-collapse:collapse;width:100%;font-size:.82rem;font-variant-numeric:tabular-nums}
 th,td{padding:.3rem .6rem;text-align:left;vertical-align:top;white-space:nowrap;
 border-bottom:1px solid var(--edge)}
-thead th{background:var(--tint);font-weight:600}
+thead th{background-color:var(--tint);font-weight:600}
 thead small,td small{display:block;font-weight:400;color:var(--soft);font-size:.92em}
 .number{text-align:right}
-.share{background:linear-gradient(to left,var(--bar) var(--share),transparent 0) no-repeat}
-.group th{background:var(--tint);font-weight:600}.group label{cursor:pointer}
+.share{background-image:linear-gradient(to left,var(--bar) var(--share),transparent 0)}
+.group th{background-color:var(--tint);font-weight:600}.group label{cursor:pointer}
 .group input{margin:0 .4rem 0 0;vertical-align:-1px}
 .inner td:first-child{padding-left:2rem}
 tbody:has(input:not(:checked)) .inner{display:none}
-tfoot th{font-weight:700;background:var(--tint)}
+tfoot th{font-weight:700;background-color:var(--tint)}
 pre{overflow-x:auto;padding:.9rem 1rem;border:1px solid var(--edge);border-radius:8px;
 background:var(--tint);font:.82rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 dl.notes dt{font-weight:600}dl.notes dd{margin:0 0 .6rem;max-width:75ch;color:var(--soft)}
@@ -63,9 +63,9 @@ CONVENTIONS = {
     "output": """height x width x channels, for one image. Beside it, how it follows:
         floor((n + 2p - k) / s) + 1 for n positions, padding p, kernel k, stride s; with dilation d
         the kernel spans d (k - 1) + 1.""",
-    "sees": """side of the receptive field in pixels of the input, padding included, so it may exceed
-        the image; "all" where a gate lets every output depend on the whole image, with what the
-        map's own path sees in brackets.""",
+    "sees": """side of the receptive field in pixels of the input, padding included, so it may
+        exceed the image; "all" where a gate lets every output depend on the whole image, with what
+        the map's own path sees in brackets.""",
     "parameters": """trained numbers, each counted once, in the layer that reads it first. Running
         means and variances of batch normalisation are not trained and not counted.""",
     "MACs": """multiplications with their additions, of convolutions and matrix products, without
@@ -160,7 +160,8 @@ def _group(summary: Summary, name: str, span: range, checked: str) -> str:
     head = (
         f'<tr class="group"><th scope="rowgroup"><label><input type="checkbox"{checked}>'
         f"{escape(name)}</label></th><th>{len(rows)} rows</th>"
-        f'<th>{_times(shape_text(last.output_shape))}</th><th class="number">{view_text(last.view)}</th>'
+        f"<th>{_times(shape_text(last.output_shape))}</th>"
+        f'<th class="number">{view_text(last.view)}</th>'
         f"{_sums(summary, rows)}</tr>"
     )
     return f"<tbody>{head}{''.join(_row(summary, row, name=name) for row in rows)}</tbody>"

@@ -1,7 +1,7 @@
 /* resize.py puts the constants, MEAN and STD, filter_weight() and resized_size() above this. */
 
-/* Weights are integers in units of 2^-BITS. The magnitudes of one window's weights add up to 1.6 at
- * most (Lanczos, at a border), so a sum of weighted bytes stays below 2^31. */
+/* Weights are integers in units of 2^-BITS. The magnitudes of one window's weights add up to less
+ * than 1.6 (Lanczos, across a narrow image), so a sum of weighted bytes stays below 2^31. */
 #define BITS 22
 #define HALF (INT32_C(1) << (BITS - 1))
 
@@ -27,7 +27,7 @@ struct scratch {
     _Alignas(64) int32_t taps_y[TAPS_Y];
     _Alignas(64) double weights[TAPS_X > TAPS_Y ? TAPS_X : TAPS_Y];
     /* The rows of one vertical window, [CHANNELS][CROP_W] each. */
-    _Alignas(64) uint8_t ring[TAPS_Y * ROW];
+    _Alignas(64) uint8_t ring[(size_t)TAPS_Y * ROW];
     /* One such row, or STRIP pixels of the source. */
     _Alignas(64) int32_t sums[LINE];
     _Alignas(64) uint8_t row[LINE];
@@ -60,11 +60,12 @@ static int32_t most_taps(const struct axis *axis)
     return taps < axis->in ? taps : axis->in;
 }
 
-/* Window and fixed-point taps of output pixel `index`. Every rounding and the order of the sum are
- * Pillow's: taps that differ in the last bit would show in the pixels. */
+/* Window and fixed-point taps of output pixel `index`; `weights` is space to work in. Each rounding,
+ * and the order of the sum, is Pillow's: a tap that is off by one can show in a pixel. */
 static struct window make_taps(const struct axis *axis, int32_t index, double *weights,
                                int32_t *taps)
 {
+    /* Pillow leaves this pass out; one tap of exactly 1 gives the same bytes. */
     if (axis->in == axis->out) {
         taps[0] = INT32_C(1) << BITS;
         return (struct window){index, 1};

@@ -84,7 +84,8 @@ _HEAD = """\
 {includes}
 int cf_preprocess(const uint8_t *rgb, int32_t width, int32_t height, float *out, void *scratch);
 
-/* One rounding for a multiply and an add, or excess precision, would change weights' last bits. */
+/* One rounding for a multiply and an add, or excess precision, would change weights' last bits.
+ * Clang's -ffp-contract=fast overrides the pragma: build with -ffp-contract=off. */
 #if defined(__FAST_MATH__) || FLT_EVAL_METHOD != 0
 #error "the preprocessing needs exact double arithmetic: no -ffast-math, no x87"
 #endif
@@ -99,6 +100,7 @@ static const float MEAN[CHANNELS] = {{{mean}}};
 static const float STD[CHANNELS] = {{{std}}};
 
 """
+
 _SHORT_SIDE = """\
 /* The short side to {side}, the long side in proportion, truncated as torchvision does. */
 static void resized_size(int32_t width, int32_t height, int32_t *new_width, int32_t *new_height)
@@ -165,8 +167,9 @@ def emit_preprocess(preprocess: Preprocess) -> str:
 def scratch_bytes(preprocess: Preprocess) -> int:
     """Bytes of scratch that the emitted function needs, for images of any size it takes.
 
-    Mostly the taps of all columns and a ring of as many rows as a vertical window can have, both
-    in proportion to MAX_SIDE / resize: 0.9 MB for 224 of 256 pixels, bicubic, RGB.
+    Mostly the taps of all columns, and a ring of as many rows of the crop as a vertical window can
+    have: the crop's width times MAX_SIDE / resize in either direction. 0.9 MB for 224 of 256
+    pixels, bicubic, RGB.
     """
     return int(_constants(preprocess)["SCRATCH_BYTES"])
 

@@ -36,7 +36,12 @@ LOG_WIDTH = 240  # columns where the output is no terminal: wide enough that no 
 
 def show(*parts: RenderableType) -> None:
     """Print what a command found, text or tables, to stdout."""
-    Console(width=_width(sys.stdout.isatty()), highlight=False).print(*parts, sep="\n")
+    _stdout().print(*parts, sep="\n")
+
+
+def width() -> int:
+    """Columns that `show` has."""
+    return _stdout().width
 
 
 def show_json(value: Any) -> None:
@@ -91,5 +96,6 @@ def printable(text: str, *, keep: str = "") -> str:
     )
 
 
-def _width(terminal: bool) -> int | None:  # noqa: FBT001  (a fact about a stream)
-    return None if terminal or "COLUMNS" in os.environ else LOG_WIDTH
+def _stdout() -> Console:
+    fixed = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    return Console(width=LOG_WIDTH if fixed else None, highlight=False)

@@ -38,6 +38,7 @@ for command, epilog in (
     (ship.predict, ship.PREDICT_EXAMPLES),
     (ship.compile_classifier, ship.COMPILE_EXAMPLES),
     (inspect.list_networks, inspect.LIST_EXAMPLES),
+    (inspect.describe, inspect.DESCRIBE_EXAMPLES),
 ):
     name = command.__name__.partition("_")[0]
     app.command(name, epilog=epilog, no_args_is_help=name != "list")(command)

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from convforge.analysis.rows import bytes_text
 from convforge.cli.console import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from rich.console import RenderableType
+    from rich.console import JustifyMethod, RenderableType
 
     from convforge.card import Card
     from convforge.compiler.compilation import Artifact
@@ -36,12 +38,8 @@ def training(file: Path, card: Card) -> Text:
     """Where a classifier was saved, what it is, and how good on what was held out."""
     run = f"{card.recipe['epochs']} epochs in {card.metrics['seconds']:.1f} s"
     lines = [f"{card.network} for {len(card.classes)} classes, {run}"]
-    lines += [
-        f"{part}: {_accuracy(figures['top1'], figures['interval'], count=figures['count'])}"
-        for part, figures in card.metrics.items()
-        if part in {"val", "test"}
-    ]
-    lines.append(f"saved as {file}, {_bytes(file.stat().st_size)}")
+    lines += _held_out(card)
+    lines.append(f"saved as {file}, {bytes_text(file.stat().st_size)}")
     return plain("\n".join(lines))
 
 
@@ -66,7 +64,7 @@ def confusion(result: Evaluation) -> Table:
     """How many images of each class (rows) were taken for which class (columns)."""
     short = max(map(len, result.classes)) <= 4
     headers = result.classes if short else [str(k) for k in range(len(result.classes))]
-    table = _table("true class ↓, answer →", "", *headers)
+    table = make_table("true class ↓, answer →", "", *headers)
     for k, (label, row) in enumerate(zip(result.classes, result.confusion.tolist(), strict=True)):
         cells = [_count(count, right=k == j) for j, count in enumerate(row)]
         table.add_row(plain(label if short else f"{k} {label}", "bold"), *cells)
@@ -86,13 +84,22 @@ def predictions(image: str, found: Sequence[Prediction]) -> Iterator[RenderableT
     yield table
 
 
+def card(found: Card, *, title: str) -> Text:
+    """What a file says about itself: network, classes, data, and how good it was on them."""
+    lines = [f"{title}: {found.network or 'a network of its own'}, {len(found.classes)} classes"]
+    if "uri" in found.data:
+        lines.append(f"trained on {found.data['uri']}")
+    lines += _held_out(found)
+    return plain("\n".join(lines))
+
+
 def artifact(result: Artifact, *, seconds: float) -> Text:
     """What the compiler wrote."""
     return plain(
-        f"{result.path}, {_bytes(result.file_bytes)} for {result.target}, "
+        f"{result.path}, {bytes_text(result.file_bytes)} for {result.target}, "
         f"compiled in {seconds:.1f} s\n"
-        f"weights {_bytes(result.weight_bytes)}, "
-        f"working memory {_bytes(result.arena_bytes)} a thread"
+        f"weights {bytes_text(result.weight_bytes)}, "
+        f"working memory {bytes_text(result.arena_bytes)} a thread"
     )
 
 
@@ -100,9 +107,8 @@ def networks(
     entries: Mapping[str, Entry], published: Mapping[str, Mapping[str, Published]]
 ) -> Table:
     """The catalogue, with the accuracy of published weights where there are some."""
-    table = _table("", "network", "input", "classes", "parameters", "weights", "top-1", "paper")
-    table.columns[0].justify = "left"
-    table.columns[4].justify = table.columns[6].justify = "left"
+    headers = ("network", "input", "classes", "parameters", "weights", "top-1", "paper")
+    table = make_table("", *headers, left=("network", "weights", "paper"))
     for name, entry in entries.items():
         weights = published.get(name, {})
         table.add_row(
@@ -117,9 +123,30 @@ def networks(
     return table
 
 
+def make_table(title: str, *headers: str, left: Collection[str] = ()) -> Table:
+    """An empty table whose columns are flush right, as numbers are, but for those in `left`."""
+    table = Table(
+        box=SIMPLE_HEAD, title=title or None, title_justify="left", title_style="", padding=(0, 1)
+    )
+    for header in headers:
+        justify: JustifyMethod = "left" if header in left else "right"
+        table.add_column(
+            plain(header, "dim"), justify=justify, overflow="fold", no_wrap=header not in left
+        )
+    return table
+
+
 def plain(text: str, style: str = "") -> Text:
     """Text without markup in it, and without anything that a terminal would act on."""
     return Text(printable(text, keep="\n"), style)
+
+
+def _held_out(card: Card) -> list[str]:
+    return [
+        f"{part}: {_accuracy(figures['top1'], figures['interval'], count=figures['count'])}"
+        for part, figures in card.metrics.items()
+        if part in {"val", "test"}
+    ]
 
 
 def _accuracy(share: float, interval: Sequence[float], *, count: int) -> str:
@@ -133,8 +160,8 @@ def _scores(scores: Sequence[ClassScore]) -> Table:
     if len(shown) > SCORED_CLASSES:
         shown = sorted(shown, key=lambda score: (score.f1 is None, score.f1))[:SCORED_CLASSES]
         title = f"the {SCORED_CLASSES} lowest F1 of {len(scores):,} classes"
-    table = _table(title, "class", "images", "precision", "recall", "F1")
-    table.columns[0].justify = "left"
+    headers = ("class", "images", "precision", "recall", "F1")
+    table = make_table(title, *headers, left=("class",))
     for score in shown:
         shares = (score.precision, score.recall, score.f1)
         table.add_row(
@@ -142,13 +169,6 @@ def _scores(scores: Sequence[ClassScore]) -> Table:
             f"{score.support:,}",
             *("-" if share is None else f"{share:.1%}" for share in shares),
         )
-    return table
-
-
-def _table(title: str, *headers: str) -> Table:
-    table = Table(title=title or None, title_justify="left", title_style="dim", header_style="dim")
-    for header in headers:
-        table.add_column(plain(header), justify="right", no_wrap=True)
     return table
 
 
@@ -162,10 +182,3 @@ def _bar(share: float) -> str:
     """A bar of up to BAR_CELLS cells, drawn to an eighth of a cell."""
     eighths = round(share * BAR_CELLS * 8)
     return ("█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()).ljust(BAR_CELLS)
-
-
-def _bytes(count: int) -> str:
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count} bytes"

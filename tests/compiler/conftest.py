@@ -130,19 +130,25 @@ def run_layers(
         inputs: Sequence[Sequence[NDArray[np.float32]]],
         *,
         kernels: Sequence[object] | None = None,
+        flags: Sequence[str] = (),
     ) -> list[NDArray[np.float32]]:
         chosen = [select(layer) for layer in layers] if kernels is None else kernels
         packs = [kernel.pack(layer) for kernel, layer in zip(chosen, layers, strict=True)]
         out = Writer()
         for i, (kernel, layer, pack) in enumerate(zip(chosen, layers, packs, strict=True)):
-            head = signature(f"layer_{i}", inputs=len(layer.inputs), weights=len(pack))
+            size = kernel.workspace(layer)
+            head = signature(
+                f"layer_{i}", inputs=len(layer.inputs), weights=len(pack), workspace=size
+            )
             with out.block(head):
                 kernel.emit(layer, out)
-            _emit_entry(out, i, inputs=len(layer.inputs), weights=len(pack))
+            _emit_entry(out, i, inputs=len(layer.inputs), weights=len(pack), workspace=size)
         steps = epilogue_functions(layer.node.epilogue for layer in layers)
         folder = tmp_path_factory.mktemp("layers")
-        (folder / "layers.c").write_text(interface.MODEL_HEAD + steps + out.text())
-        command = [*find_compiler(), *LAYER_FLAGS, "layers.c", "-o", "layers.so", "-lm"]
+        preludes = "".join(dict.fromkeys(kernel.prelude for kernel in chosen))
+        text = interface.MODEL_HEAD + preludes + steps + out.text()
+        (folder / "layers.c").write_text(text)
+        command = [*find_compiler(), *LAYER_FLAGS, *flags, "layers.c", "-o", "layers.so", "-lm"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         library = ctypes.CDLL(str(folder / "layers.so"))
@@ -154,11 +160,14 @@ def run_layers(
     return run
 
 
-def _emit_entry(out: Writer, number: int, *, inputs: int, weights: int) -> None:
+def _emit_entry(out: Writer, number: int, *, inputs: int, weights: int, workspace: int) -> None:
     names = [f"x{i}" for i in range(inputs)] + [f"w{i}" for i in range(weights)]
     heads = ", ".join([*(f"const float *{name}" for name in names), "float *y"])
     out.line(f"void run_{number}({heads});")
     with out.block(f"void run_{number}({heads})"):
+        if workspace:
+            out.line(f"static float workspace[{workspace}];")
+            names.append("workspace")
         out.line(f"layer_{number}({', '.join([*names, 'y'])});")
 
 

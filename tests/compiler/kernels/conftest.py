@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from convforge.compiler.backend.target import Level
     from convforge.compiler.kernels.family import Layer
 
 
@@ -15,12 +17,25 @@ if TYPE_CHECKING:
 def check_layers(run_layers, expected, draw) -> Callable[..., None]:
     """Every layer, as C, gives what it means in float64 for random images, to 1e-5."""
 
-    def check(layers: Sequence[Layer], *, kernels: Sequence[object] | None = None) -> None:
+    def check(
+        layers: Sequence[Layer],
+        *,
+        kernels: Sequence[object] | None = None,
+        flags: Sequence[str] = (),
+    ) -> None:
         inputs = [[draw(*shape) for shape in layer.inputs] for layer in layers]
-        results = run_layers(layers, inputs, kernels=kernels)
+        results = run_layers(layers, inputs, kernels=kernels, flags=flags)
         for layer, xs, result in zip(layers, inputs, results, strict=True):
             truth = expected(layer, xs)
             error = np.abs(result - truth).max()
             assert error <= 1e-5 * max(1.0, np.abs(truth).max()), layer
 
     return check
+
+
+@pytest.fixture(scope="session")
+def has_level() -> Callable[[Level], bool]:
+    """Whether this CPU runs a level of the native target, by the kernel's list of its features."""
+    features = set(Path("/proc/cpuinfo").read_text().split())
+    needed = {"avx512": {"avx512f", "avx512bw", "avx512vl"}, "avx2": {"avx2", "fma", "bmi2"}}
+    return lambda level: needed.get(level.name, set()) <= features

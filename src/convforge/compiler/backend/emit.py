@@ -56,7 +56,12 @@ def _emit_model(program: Program, schedule: Schedule, plan: MemoryPlan) -> str:
     out = Writer()
     for call in schedule.calls:
         layer = call.layer
-        head = signature(call.symbol, inputs=len(call.inputs), weights=len(call.weights))
+        head = signature(
+            call.symbol,
+            inputs=len(call.inputs),
+            weights=len(call.weights),
+            workspace=program.buffers.get(call.workspace, 0),
+        )
         shapes = ", ".join("x".join(map(str, shape[1:])) for shape in layer.inputs)
         result = "x".join(map(str, layer.output[1:]))
         name = layer.node.name.replace("*/", "")
@@ -74,7 +79,8 @@ def _emit_model(program: Program, schedule: Schedule, plan: MemoryPlan) -> str:
         if not schedule.calls or program.output == program.input:
             out.line(f"memcpy(output, input, {program.buffers[program.output]} * sizeof(float));")
     steps = epilogue_functions(call.layer.node.epilogue for call in schedule.calls)
-    return interface.NOTICE + interface.MODEL_HEAD + steps + out.text()
+    preludes = dict.fromkeys(call.kernel.prelude for call in schedule.calls)
+    return interface.NOTICE + interface.MODEL_HEAD + "".join(preludes) + steps + out.text()
 
 
 def _arguments(call: Call, program: Program, plan: MemoryPlan) -> str:
@@ -87,7 +93,8 @@ def _arguments(call: Call, program: Program, plan: MemoryPlan) -> str:
 
     inputs = [pointer(name) for name in call.inputs]
     weights = [f"weights + {offset}" for offset in call.weights]
-    return ", ".join([*inputs, *weights, pointer(call.output)])
+    workspace = [pointer(call.workspace)] if call.workspace else []
+    return ", ".join([*inputs, *weights, *workspace, pointer(call.output)])
 
 
 def _emit_artifact(program: Program, plan: MemoryPlan, *, card: Card, target: Target) -> str:

@@ -27,7 +27,8 @@ _FLOATS = ALIGNMENT // 4  # floats in one aligned unit
 class Call:
     """One layer: the kernel that computes it, the buffers it reads and writes, its weights.
 
-    `weights` are offsets into the program's blob, in floats.
+    `weights` are offsets into the program's blob, in floats; `workspace` is a buffer that only this
+    call uses, "" where it needs none.
     """
 
     symbol: str
@@ -36,6 +37,7 @@ class Call:
     inputs: tuple[str, ...]
     output: str
     weights: tuple[int, ...]
+    workspace: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,10 @@ def build_program(graph: Graph) -> Program:
             used += array.size + -array.size % _FLOATS
         inputs = tuple(buffer_of[name] for name in node.inputs if name not in graph.constants)
         symbol = f"layer_{len(calls):03}_{re.sub(r'[^A-Za-z0-9]', '_', node.name)}"
-        calls.append(Call(symbol, kernel, layer, inputs, node.name, tuple(offsets)))
+        workspace = f"{node.name}, workspace" if kernel.workspace(layer) else ""
+        if workspace:
+            sizes[workspace] = kernel.workspace(layer)
+        calls.append(Call(symbol, kernel, layer, inputs, node.name, tuple(offsets), workspace))
         buffer_of[node.name] = node.name
         sizes[node.name] = math.prod(layer.output)
     return Program(

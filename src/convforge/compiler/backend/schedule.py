@@ -41,6 +41,8 @@ def build_schedule(program: Program) -> Schedule:
     first, last = {program.input: 0}, {program.input: 0}
     for step, call in enumerate(program.calls, start=1):
         first[call.output] = last[call.output] = step
+        if call.workspace:
+            first[call.workspace] = last[call.workspace] = step
         for name in call.inputs:
             last[name] = step
     lifetimes = {n: Lifetime(first[n], last[n]) for n in first if n != program.output}

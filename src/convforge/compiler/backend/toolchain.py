@@ -71,7 +71,8 @@ def units(target: Target) -> tuple[Unit, ...]:
         )
         for level in target.levels
     ]
-    exact = (*_COMMON, *_EXACT)
+    # The level that every CPU has, said aloud: some compilers take the host's otherwise.
+    exact = (*_COMMON, *_EXACT, *target.levels[-1].flags)
     return (
         *levels,
         Unit("preprocess.c", "preprocess.o", exact),
@@ -94,13 +95,27 @@ def build_library(
         parts = units(target)
 
         def compile_unit(unit: Unit) -> None:
-            _run([*compiler, *unit.flags, *extra, "-c", unit.source, "-o", unit.object], folder)
+            flags = _spoken(compiler, unit.flags)
+            _run([*compiler, *flags, *extra, "-c", unit.source, "-o", unit.object], folder)
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(compile_unit, parts))
         objects = [unit.object for unit in parts]
         _run([*compiler, *extra, "-shared", "-o", "artifact.so", *objects, "-lm"], folder)
         return (Path(folder) / "artifact.so").read_bytes()
+
+
+def _spoken(compiler: Sequence[str], flags: Sequence[str]) -> list[str]:
+    """The flags in the compiler's dialect: zig names the same processors with underscores."""
+    if "ziglang" not in compiler and Path(compiler[0]).stem != "zig":
+        return list(flags)
+    names = {
+        "-march=x86-64-v4": "-mcpu=x86_64_v4",
+        "-march=x86-64-v3": "-mcpu=x86_64_v3",
+        "-march=x86-64": "-mcpu=x86_64",
+        "-march=armv8-a": "-mcpu=generic",
+    }
+    return [names.get(flag, flag) for flag in flags]
 
 
 def _run(command: Sequence[str], folder: str) -> None:

@@ -43,10 +43,16 @@ class Writer:
 
 
 def c_float(value: float) -> str:
-    """A finite float32 as a C literal, in hexadecimal: the same bits in every compiler."""
-    single = float(np.float32(value))
-    if not math.isfinite(single):
-        raise ValueError(f"{value} is not a finite float32")
+    """A float32 as a C literal, in hexadecimal: the same bits in every compiler.
+
+    What is no number, or beyond float32's range, becomes a macro of <math.h>.
+    """
+    with np.errstate(over="ignore"):
+        single = float(np.float32(value))
+    if math.isnan(single):
+        return "NAN"
+    if math.isinf(single):
+        return "INFINITY" if single > 0 else "-INFINITY"
     return f"{single.hex()}f"
 
 

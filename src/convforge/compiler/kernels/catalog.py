@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from convforge.compiler.kernels import (
     channelwise,
     conv_direct,
+    conv_tiled,
     elementwise,
     linear,
     pooling,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 KERNELS: tuple[Kernel, ...] = (
     conv_direct.KERNEL,
+    conv_tiled.KERNEL,
     linear.KERNEL,
     pooling.KERNEL,
     elementwise.KERNEL,

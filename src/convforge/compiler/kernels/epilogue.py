@@ -5,6 +5,7 @@ Comparisons are written so that NaN comes through and so that compilers turn the
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from convforge.compiler.c.writer import c_float
@@ -28,20 +29,45 @@ _C: dict[str, tuple[str, str, tuple[str, ...]]] = {
 }
 
 
-def epilogue_expression(steps: Iterable[Step], value: str) -> str:
+def epilogue_name(steps: tuple[Step, ...]) -> str:
+    """Name of the C function, float to float, that does all steps; one a distinct epilogue."""
+    if not steps:
+        return "cf_identity"
+    names = "_".join(str(name) for name, *_numbers in steps)
+    numbers = [c_float(float(number)) for _name, *numbers in steps for number in numbers]
+    if not numbers:
+        return f"cf_then_{names}"
+    return f"cf_then_{names}_{hashlib.sha256(' '.join(numbers).encode()).hexdigest()[:8]}"
+
+
+def epilogue_expression(steps: tuple[Step, ...], value: str) -> str:
     """C expression for `value` after all steps."""
+    return f"{epilogue_name(steps)}({value})" if steps else value
+
+
+def epilogue_functions(epilogues: Iterable[tuple[Step, ...]]) -> str:
+    """C definitions of these epilogues, and of the steps that they use and no others."""
+    distinct = {epilogue_name(steps): steps for steps in epilogues if steps}
+    used = {str(step[0]) for steps in distinct.values() for step in steps}
+    needed = used | {callee for name in used for callee in _C[name][2]}
+    functions = [
+        _function(f"cf_{name}", parameters, body)
+        for name, (parameters, body, _calls) in _C.items()
+        if name in needed
+    ]
+    functions += [
+        _function(name, "", _composition(steps)) for name, steps in sorted(distinct.items())
+    ]
+    return "".join(functions)
+
+
+def _composition(steps: tuple[Step, ...]) -> str:
+    value = "x"
     for name, *numbers in steps:
         arguments = "".join(f", {c_float(float(number))}" for number in numbers)
         value = f"cf_{name}({value}{arguments})"
     return value
 
 
-def epilogue_functions(epilogues: Iterable[tuple[Step, ...]]) -> str:
-    """C definitions of the steps that these epilogues use, and of no others."""
-    used = {str(step[0]) for steps in epilogues for step in steps}
-    needed = used | {callee for name in used for callee in _C[name][2]}
-    return "".join(
-        f"static inline float cf_{name}(float x{parameters})\n{{\n    return {body};\n}}\n\n"
-        for name, (parameters, body, _calls) in _C.items()
-        if name in needed
-    )
+def _function(name: str, parameters: str, body: str) -> str:
+    return f"static inline float {name}(float x{parameters})\n{{\n    return {body};\n}}\n\n"

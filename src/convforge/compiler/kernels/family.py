@@ -5,7 +5,8 @@ A layer becomes one C function of its own, with every size in it a number:
     static void SYMBOL(const float *restrict x0, …, const float *restrict w0, …, float *restrict y)
 
 x are the inputs that are computed, w the arrays that `pack` gave, y the result; all are aligned to
-64 bytes and none overlaps y.
+64 bytes and none overlaps y. A kernel that needs memory besides gets `float *restrict workspace`
+before y, for the time of the call.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ class Layer:
 class Kernel:
     """One family. `cost` compares kernels that accept the same layer: lower wins.
 
-    `refuses` gives the reason why it cannot take a layer, None where it can.
+    `refuses` gives the reason why it cannot take a layer, None where it can. `workspace` is the
+    memory that it needs besides, in floats. `prelude` is C that its functions call, once a model.
     """
 
     name: str
@@ -72,10 +74,13 @@ class Kernel:
     cost: Callable[[Layer], float]
     pack: Callable[[Layer], tuple[Array, ...]]
     emit: Callable[[Layer, Writer], None]
+    workspace: Callable[[Layer], int] = lambda _layer: 0
+    prelude: str = ""
 
 
-def signature(symbol: str, *, inputs: int, weights: int) -> str:
+def signature(symbol: str, *, inputs: int, weights: int, workspace: int = 0) -> str:
     """Head of a layer's C function."""
     pointers = [f"const float *restrict x{i}" for i in range(inputs)]
     pointers += [f"const float *restrict w{i}" for i in range(weights)]
+    pointers += ["float *restrict workspace"] if workspace else []
     return f"static void {symbol}({', '.join(pointers)}, float *restrict y)"

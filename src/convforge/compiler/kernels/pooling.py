@@ -55,7 +55,8 @@ def _emit_position(
 
 def _emit_cell(layer: Layer, out: Writer) -> None:
     if layer.node.op == "max_pool":
-        out.line("value = cell <= value ? value : cell;")  # NaN wins, as in torch
+        # NaN wins and stays, as in torch
+        out.line("value = cell > value || cell != cell ? cell : value;")
         return
     out.line("value += cell;")
     if not layer.number("count_padding"):

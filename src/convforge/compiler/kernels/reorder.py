@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from convforge.compiler.c.writer import Writer
 
 
+def _refuses(layer: Layer) -> str | None:
+    if layer.node.op not in {"concat", "pad"}:
+        return "computes something"
+    return "a constant among what it joins" if layer.constants else None
+
+
 def _emit(layer: Layer, out: Writer) -> None:
     if layer.node.op == "pad":
         _emit_pad(layer, out)
@@ -36,7 +42,7 @@ def _emit_pad(layer: Layer, out: Writer) -> None:
 
 KERNEL = Kernel(
     "reorder",
-    refuses=lambda layer: None if layer.node.op in {"concat", "pad"} else "computes something",
+    refuses=_refuses,
     cost=lambda layer: float(math.prod(layer.output)),
     pack=lambda _layer: (),
     emit=_emit,

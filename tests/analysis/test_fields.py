@@ -141,11 +141,8 @@ def test_a_gate_lets_every_output_see_the_whole_image():
     ("name", "size"),
     [("alexnet", 195), ("vgg16", 212), ("mobilenet_v1", 315), ("resnet50_v1", 483)],
 )
-def test_fields_are_those_published(name, size):
-    if name not in catalog.CATALOG:
-        pytest.skip(f"{name} is not in the catalogue")
-    with torch.device("meta"):
-        net = catalog.create(name)
+def test_fields_are_those_published(name, size, on_meta):
+    net = on_meta(name)
     field = field_of(net.features, net.input_shape)
     assert field.rows.size == field.columns.size == size
 

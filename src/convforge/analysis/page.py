@@ -105,13 +105,13 @@ def _lead(summary: Summary) -> str:
 def _figures(summary: Summary) -> str:
     published = summary.source.parameters if summary.source else None
     beside = "" if published is None else f"published: {published:,}"
-    peak = summary.rows[summary.peak_row].name if summary.rows else ""
+    peak = summary.rows[summary.peak_row].name.partition(".")[2] if summary.rows else ""
     figures = [
         ("parameters", f"{summary.parameters:,}", beside),
         ("weights", bytes_text(4 * summary.parameters), "float32"),
         ("MACs", count_text(summary.macs), f"{summary.macs:,}"),
         ("FLOPs", count_text(summary.flops), f"{summary.flops:,}"),
-        ("peak activations", bytes_text(summary.peak_bytes), f"at {peak}"),
+        ("peak activations", bytes_text(summary.peak_bytes), peak and f"at {peak}"),
         ("all activations", bytes_text(summary.activation_bytes), f"{len(summary.rows)} rows"),
     ]
     if summary.timing is not None:

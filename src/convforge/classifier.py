@@ -22,7 +22,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 
 from convforge.card import Card
-from convforge.errors import ClassifierError, InputError, OutputError
+from convforge.errors import ClassifierError, InputError
+from convforge.files import write_file
 from convforge.images.decode import decode
 from convforge.networks.catalog import create
 from convforge.prediction import softmax, top_predictions
@@ -123,7 +124,7 @@ class Classifier:
         fields = json.loads(self.card.dumps())
         fields[_DIGEST] = _digest(fields, state)
         text = json.dumps(fields, ensure_ascii=False, sort_keys=True)
-        _write(Path(path), safetensors_bytes(state, metadata={_METADATA_KEY: text}))
+        write_file(Path(path), safetensors_bytes(state, metadata={_METADATA_KEY: text}))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -171,27 +172,6 @@ def _digest(fields: Mapping[str, Any], state: Mapping[str, Tensor]) -> str:
         digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write under a temporary name in the same folder, then rename; raises OutputError."""
-    if not path.name:
-        raise OutputError(f"{path}: a folder; give the name of a file, like digits.safetensors")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{path}: the classifier cannot be written there ({error.strerror}); "
-            "choose a folder that exists and that you may write to"
-        ) from None
 
 
 def _read(path: Path) -> tuple[Card, dict[str, Tensor]]:

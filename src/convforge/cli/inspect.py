@@ -1,6 +1,5 @@
 """The commands that show what there is: `list` and `describe`."""
 
-import os
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,8 +11,8 @@ from convforge.analysis.page import summary_html
 from convforge.card import Card
 from convforge.cli import console, layers, tables
 from convforge.cli.options import ArgumentOption, JsonFlag, arguments_from
-from convforge.compiler.backend.package import check_output
 from convforge.errors import InputError, OutputError
+from convforge.files import check_destination, write_file
 from convforge.loading import load
 from convforge.networks import catalog
 from convforge.networks.weight_sources import PUBLISHED
@@ -102,23 +101,14 @@ def _check_reports(*, html: Path | None, svg: Path | None) -> None:
             continue
         if path.suffix != suffix:
             raise OutputError(f"{path}: expected a name that ends in {suffix}")
-        check_output(path)
+        check_destination(path)
 
 
 def _write_reports(found: "Summary", *, html: Path | None, svg: Path | None) -> None:
     if html is not None:
-        _write(html, summary_html(found))
+        write_file(html, summary_html(found).encode())
     if svg is not None:
-        _write(svg, summary_svg(found))
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        write_file(svg, summary_svg(found).encode())
 
 
 def _card(what: str) -> Card:

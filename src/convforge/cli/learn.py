@@ -9,8 +9,8 @@ import typer
 
 from convforge.cli import console, tables
 from convforge.cli.options import ArgumentOption, ForceFlag, JsonFlag, arguments_from
-from convforge.compiler.backend.package import check_output
 from convforge.errors import OutputError, RecipeError
+from convforge.files import check_destination
 from convforge.loading import load
 from convforge.networks import catalog
 from convforge.training.recipe import Recipe, default_recipe
@@ -79,7 +79,7 @@ def train(
     """
     catalog.entry(network)
     file = output or Path(f"{_data_name(data)}.safetensors")
-    check_output(file)
+    check_destination(file)
     if file.exists() and not force:
         raise OutputError(
             f"{file}: exists already; name another file with --output, or replace it with --force"

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convforge.compiler.backend.package import check_output, save_artifact
+from convforge.compiler.backend.package import save_artifact
 from convforge.compiler.backend.target import Target, native
 from convforge.compiler.pipeline import compile_graph
 from convforge.errors import InputError, PackageError, UnsupportedError
+from convforge.files import check_destination
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -45,7 +46,7 @@ def compile(  # noqa: A001  (the public verb)
     layer that the compiler does not know, ToolchainError without a C compiler.
     """
     destination = Path(path)
-    check_output(destination)
+    check_destination(destination)
     chosen = _target(target)
     classifier = _classifier(model)
     from convforge.compiler.frontends.torch import from_torch  # noqa: PLC0415  (imports torch)

@@ -1,0 +1,52 @@
+"""Writing files: refused before the work where they cannot be written, and written in one piece."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from typing import TYPE_CHECKING
+
+from convforge.errors import OutputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def check_destination(path: Path) -> None:
+    """Raise OutputError, before any work, where a file of this name could not be written."""
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: the folder {path.parent} does not exist; create it first")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"{path}: the folder {path.parent} cannot be written ({error.strerror}); "
+            "choose one that you may write to"
+        ) from None
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write under a temporary name in the same folder, then rename: all of it or none.
+
+    A file of that name is replaced once the new one is complete. Raises OutputError where it cannot
+    be written; the old file is then as it was.
+    """
+    check_destination(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        try:
+            with temporary.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror}); make room or choose another folder"
+        ) from None

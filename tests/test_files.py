@@ -14,7 +14,7 @@ def test_a_file_is_replaced_once_the_new_one_is_complete(tmp_path):
     path.write_bytes(b"old")
     write_file(path, b"new")
     assert path.read_bytes() == b"new"
-    assert os.listdir(tmp_path) == ["cats.so"]
+    assert [file.name for file in tmp_path.iterdir()] == ["cats.so"]
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
@@ -28,7 +28,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     with pytest.raises(OutputError, match="No space left on device"):
         write_file(path, b"new")
     assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["cats.so"]
+    assert [file.name for file in tmp_path.iterdir()] == ["cats.so"]
 
 
 @pytest.mark.parametrize("check", [check_destination, lambda path: write_file(path, b"")])

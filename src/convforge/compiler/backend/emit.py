@@ -1,7 +1,7 @@
 """From the program and its plan to C: the sources of an artifact, the same bytes every time.
 
 model.c        one function a layer, and the forward pass; compiled once a level
-preprocess.c   resize, crop, normalise (kernels/resize.py)
+preprocess.c   resize, crop, normalise (kernels/resize.py); compiled once a level too
 artifact.c     the C interface, the card, the choice of a level
 convforge.h    the interface as users of the artifact include it
 weights.S      the weight blob, weights.bin, as read-only data
@@ -107,8 +107,13 @@ def _emit_artifact(program: Program, plan: MemoryPlan, *, card: Card, target: Ta
         "CF_LEVELS": len(target.levels),
     }
     defines = "".join(f"#define {name} {value}\n" for name, value in constants.items())
-    forwards = "".join(f"cf_forward cf_forward_{level.name};\n" for level in target.levels)
-    rows = "".join(f'    {{"{level.name}", cf_forward_{level.name}}},\n' for level in target.levels)
+    names = [level.name for level in target.levels]
+    functions = "".join(
+        f"cf_forward cf_forward_{name};\ncf_preprocess cf_preprocess_{name};\n" for name in names
+    )
+    rows = "".join(
+        f'    {{"{name}", cf_forward_{name}, cf_preprocess_{name}}},\n' for name in names
+    )
     probes = "".join(
         f"    if (level == {i})\n        return {level.probe};\n"
         for i, level in enumerate(target.levels)
@@ -120,7 +125,7 @@ def _emit_artifact(program: Program, plan: MemoryPlan, *, card: Card, target: Ta
         + defines
         + f"\nstatic const char CARD[] =\n    {c_string(card.dumps())};\n\n"
         + interface.FORWARD_TYPE
-        + forwards
+        + functions
         + f"\nstatic const cf_level LEVELS[CF_LEVELS] = {{\n{rows}}};\n\n"
         + x86
         + f"static int cf_has(int level)\n{{\n{probes}    return 0;\n}}\n\n"

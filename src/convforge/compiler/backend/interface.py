@@ -119,15 +119,16 @@ ARTIFACT_HEAD = """\
 """
 
 FORWARD_TYPE = """\
-int cf_preprocess(const uint8_t *rgb, int32_t width, int32_t height, float *out, void *scratch);
-
 extern const float cf_weights[] __attribute__((visibility("hidden")));
 
 typedef void cf_forward(const float *input, float *output, char *arena, const float *weights);
+typedef int cf_preprocess(const uint8_t *rgb, int32_t width, int32_t height, float *out,
+                          void *scratch);
 
 typedef struct {
     const char *name;
     cf_forward *forward;
+    cf_preprocess *preprocess;
 } cf_level;
 
 """
@@ -265,10 +266,11 @@ static void cf_softmax(float *values)
 int cf_predict(cf_context *context, const uint8_t *rgb, int32_t width, int32_t height,
                float *probabilities)
 {
+    const cf_level *level = &LEVELS[context->level];
     float *input = (float *)(void *)(context->arena + CF_INPUT_OFFSET);
-    if (cf_preprocess(rgb, width, height, input, context->arena + CF_SCRATCH_OFFSET))
+    if (level->preprocess(rgb, width, height, input, context->arena + CF_SCRATCH_OFFSET))
         return CF_IMAGE_SIZE;
-    LEVELS[context->level].forward(input, probabilities, context->arena, cf_weights);
+    level->forward(input, probabilities, context->arena, cf_weights);
     cf_softmax(probabilities);
     return CF_OK;
 }

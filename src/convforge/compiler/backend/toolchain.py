@@ -62,20 +62,19 @@ def find_compiler() -> tuple[str, ...]:
 
 
 def units(target: Target) -> tuple[Unit, ...]:
-    """What a target compiles: the network once a level, the rest once."""
+    """What a target compiles: the network and the preprocessing once a level, the rest once."""
     levels = [
-        Unit(
-            "model.c",
-            f"model_{level.name}.o",
-            (*_COMMON, *_NETWORK, *level.flags, f"-DCF_FORWARD=cf_forward_{level.name}"),
-        )
+        Unit(f"{source}.c", f"{source}_{level.name}.o", (*_COMMON, *flags, *level.flags, rename))
         for level in target.levels
+        for source, flags, rename in (
+            ("model", _NETWORK, f"-DCF_FORWARD=cf_forward_{level.name}"),
+            ("preprocess", _EXACT, f"-Dcf_preprocess=cf_preprocess_{level.name}"),
+        )
     ]
     # The level that every CPU has, said aloud: some compilers take the host's otherwise.
     exact = (*_COMMON, *_EXACT, *target.levels[-1].flags)
     return (
         *levels,
-        Unit("preprocess.c", "preprocess.o", exact),
         Unit("artifact.c", "artifact.o", exact),
         Unit("weights.S", "weights.o", ()),
     )

@@ -87,7 +87,7 @@ def test_side_heads_bring_the_published_parameters(name, with_side_heads, on_met
     assert sum(p.numel() for p in on_meta(name).parameters()) == with_side_heads
 
 
-@pytest.mark.parametrize(("name", "gmacs"), [("googlenet", 1.583), ("googlenet_bn", 1.498)])
+@pytest.mark.parametrize(("name", "gmacs"), [("googlenet", 1.58), ("googlenet_bn", 1.498)])
 def test_macs_are_within_half_a_percent_of_the_published(name, gmacs, count_macs):
     assert count_macs(name) == pytest.approx(gmacs * 1e9, rel=0.005)
 

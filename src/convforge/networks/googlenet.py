@@ -9,7 +9,7 @@ Parameters without and with the two side heads, multiply-adds at 224 pixels with
 The side heads sit behind inception 4a and 4d, their losses count 0.3 each, and only training runs
 them. `googlenet` deviates from the paper in nothing that it states; it states no constants of the
 response normalisation (AlexNet's here) and no initialisation (Kaiming here). Its table's row conv1
-says 2.7K parameters, as a 7x7 kernel on 3 channels has 9.4K; some of its other figures are
+says 2.7K parameters where 64 kernels of 7x7 on 3 channels have 9.4K; some of its other figures are
 rounded so that they differ from their own row by up to 7 %.
 
 `googlenet_bn` is torchvision's: batch normalisation after every convolution instead of biases and

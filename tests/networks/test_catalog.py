@@ -72,7 +72,7 @@ def test_other_classes_channels_and_size_are_taken(name):
 
 @pytest.mark.parametrize("name", CATALOG)
 def test_arguments_build_the_same_network_again(name, on_meta):
-    net = other(name)
+    net = default(name)
     again = on_meta(net.name, **json.loads(json.dumps(net.arguments)))
     assert again.arguments == net.arguments
     shapes = {key: value.shape for key, value in net.state_dict().items()}
@@ -157,6 +157,14 @@ def test_reading_the_table_imports_no_torch():
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert result.stdout.decode().strip() == "False"
+
+
+def test_arguments_build_a_network_of_other_classes_and_size_again(on_meta):
+    net = on_meta("mobilenet_v2", num_classes=7, in_channels=1, input_size=96, width=0.5)
+    again = on_meta(net.name, **json.loads(json.dumps(net.arguments)))
+    assert again.arguments == net.arguments
+    assert again.arguments.items() >= {"num_classes": 7, "input_size": 96, "width": 0.5}.items()
+    assert again.input_shape == (1, 96, 96)
 
 
 def test_weights_from_a_file_give_the_same_network(tmp_path):

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+
+from convforge.compiler.ir.ops import OPS
+from convforge.compiler.kernels.catalog import KERNELS, select
+from convforge.errors import UnsupportedError
+
+WINDOW = {"stride": (1, 1), "dilation": (1, 1), "padding": (0, 0, 0, 0)}
+
+# operation: shapes of computed inputs, shapes of constants, attributes
+EXAMPLES = {
+    "conv2d": ([(1, 3, 6, 6)], [(4, 3, 3, 3)], {**WINDOW, "groups": 1}),
+    "linear": ([(1, 3)], [(4, 3)], {}),
+    "scale_shift": ([(1, 3)], [(3,), (3,)], {}),
+    "max_pool": ([(1, 3, 6, 6)], [], {**WINDOW, "kernel": (2, 2)}),
+    "avg_pool": ([(1, 3, 6, 6)], [], {**WINDOW, "kernel": (2, 2), "count_padding": 1}),
+    "pad": ([(1, 3, 6, 6)], [], {"padding": (1,) * 4, "channels": (0, 0), "fill": 0.0}),
+    "lrn": ([(1, 3, 6, 6)], [], {"size": 3, "alpha": 1.0, "beta": 1.0, "k": 1.0}),
+    "add": ([(1, 3), (1, 3)], [], {}),
+    "mul": ([(1, 3), (1, 3)], [], {}),
+    "concat": ([(1, 3), (1, 3)], [], {}),
+    "rbf": ([(1, 3)], [(4, 3)], {}),
+    "elementwise": ([(1, 3)], [], {}),
+}
+
+
+def test_every_operation_that_is_left_after_the_passes_has_a_kernel(make_layer, draw):
+    # flatten moves nothing and batch_norm is folded
+    assert set(EXAMPLES) == set(OPS) - {"flatten", "batch_norm"}
+    for op, (shapes, constants, attrs) in EXAMPLES.items():
+        layer = make_layer(op, shapes, *(draw(*shape) for shape in constants), **attrs)
+        assert select(layer) in KERNELS
+
+
+def test_the_cheapest_that_accepts_is_chosen(make_layer, draw):
+    for op, (shapes, constants, attrs) in EXAMPLES.items():
+        layer = make_layer(op, shapes, *(draw(*shape) for shape in constants), **attrs)
+        accepting = [kernel for kernel in KERNELS if kernel.refuses(layer) is None]
+        assert select(layer).cost(layer) == min(kernel.cost(layer) for kernel in accepting)
+
+
+def test_a_layer_that_no_kernel_takes_is_refused_with_every_reason(make_layer, draw):
+    statistics = [draw(3) for _ in range(4)]
+    layer = make_layer("batch_norm", [(1, 3)], *statistics, eps=1e-5)
+    with pytest.raises(
+        UnsupportedError, match=r"layer 'layer' \(batch_norm\): no kernel"
+    ) as caught:
+        select(layer)
+    assert all(f"{kernel.name}: {kernel.refuses(layer)}" in str(caught.value) for kernel in KERNELS)
+
+
+def test_no_two_kernels_have_one_name():
+    assert len({kernel.name for kernel in KERNELS}) == len(KERNELS)

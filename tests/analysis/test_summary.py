@@ -207,6 +207,69 @@ def test_concatenation_and_addition_are_rows_with_their_inputs():
     assert rows[1].size_formula == "3+1 = 4"
 
 
+class ByHand(nn.Module):
+    """Weights of its own, used by functions and not by layers, beside a child."""
+
+    def __init__(self):
+        super().__init__()
+        self.child = nn.ReLU()
+        self.kernel = nn.Parameter(torch.ones(3, 2, 3, 3))
+        self.matrix, self.bias = nn.Parameter(torch.ones(5, 3)), nn.Parameter(torch.ones(5))
+
+    def forward(self, x):
+        x = self.child(input=F.conv2d(x, self.kernel))
+        return F.linear(x.mean((2, 3)), self.matrix, self.bias)
+
+
+def test_functions_with_weights_are_rows_like_layers():
+    rows = describe(nn.Sequential(ByHand()), input_shape=(2, 6, 6)).rows
+    assert [(row.name, row.parameters, row.macs) for row in rows] == [
+        ("0:convolution", 54, 864),
+        ("0.child", 0, 0),
+        ("0:mean", 0, 0),
+        ("0:addmm", 20, 15),
+    ]
+    assert [row.kind for row in rows] == ["convolution", "ReLU", "average", "linear"]
+    assert rows[0].size_formula == "⌊(6+2·0-3)/1⌋+1 = 4".replace("-", "\N{MINUS SIGN}")
+    assert rows[1].input_shapes == ((3, 4, 4),)
+    assert rows[3].size_formula == "3 → 5"
+
+
+class Normalised(nn.Module):
+    """A weight that is worked on outside of any layer, and read by the layer after it."""
+
+    def __init__(self):
+        super().__init__()
+        self.child = nn.ReLU()
+        self.direction, self.length = (
+            nn.Parameter(torch.ones(2, 1, 3, 3)),
+            nn.Parameter(torch.ones(1)),
+        )
+
+    def forward(self, x):
+        weight = self.direction / self.direction.norm() * self.length
+        return self.child(F.conv2d(x, weight))
+
+
+def test_parameters_that_are_worked_on_first_count_where_the_image_meets_them():
+    summary = describe(nn.Sequential(Normalised()), input_shape=(1, 5, 5))
+    assert [(row.name, row.parameters) for row in summary.rows] == [
+        ("0:convolution", 19),
+        ("0.child", 0),
+    ]
+    assert summary.unused == {}
+
+
+class Nothing(nn.Module):
+    def forward(self, x):
+        return None
+
+
+def test_a_network_that_gives_no_tensor_is_refused():
+    with pytest.raises(NetworkError, match="its forward gives NoneType, expected a tensor"):
+        describe(Nothing(), input_shape=(1, 2, 2))
+
+
 def test_views_and_layers_in_place_make_no_new_activation():
     net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(inplace=True), nn.Flatten(), nn.Dropout())
     rows = describe(net, input_shape=(1, 4, 4)).rows

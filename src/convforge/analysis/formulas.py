@@ -18,10 +18,12 @@ from convforge.analysis.fields import windows_of
 from convforge.analysis.rows import Geometry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+
+    from torch import Tensor
 
     from convforge.analysis.arithmetic import Window
-    from convforge.analysis.trace import Call, Step
+    from convforge.analysis.trace import Call
 
 ADAPTIVE = frozenset({"_adaptive_avg_pool2d", "adaptive_max_pool2d"})
 MINUS = "\N{MINUS SIGN}"
@@ -47,12 +49,19 @@ def geometry_of(calls: Sequence[Call]) -> Geometry | None:
     return found[0] if found and all(item == found[0] for item in found) else None
 
 
-def size_formula(step: Step, calls: Sequence[Call], geometry: Geometry | None) -> str:
-    """How the output shape of a step follows from its input's; empty where it is the same."""
+def size_formula(
+    inputs: Sequence[Tensor], output: Tensor, *, calls: Sequence[Call], geometry: Geometry | None
+) -> str:
+    """How the shape of a layer's output follows from its inputs'; empty where it is the same."""
+    if not inputs:
+        return ""
     if geometry is None:
-        return _shape_text(step, {call.operator for call in calls})
-    adaptive = geometry.operator in ADAPTIVE
-    return _both(geometry, step, _adaptive_text if adaptive else _window_text)
+        return _shape_text(inputs, output, {call.operator for call in calls})
+    text = _adaptive_text if geometry.operator in ADAPTIVE else _window_text
+    sizes = zip(inputs[0].shape[-2:], output.shape[-2:], strict=True)
+    windows = (geometry.rows, geometry.columns)
+    rows, columns = (text(window, *size) for window, size in zip(windows, sizes, strict=True))
+    return rows if rows == columns else f"rows {rows}, columns {columns}"
 
 
 def parameter_formula(calls: Sequence[Call], parameters: int) -> str:
@@ -109,25 +118,17 @@ def _padded(windows: tuple[Window, Window], pads: tuple[Window, Window]) -> tupl
     return rows, columns
 
 
-def _shape_text(step: Step, operators: set[str]) -> str:
-    source, output = step.inputs[0].shape[1:], step.outputs[0].shape[1:]
-    if operators & {"addmm", "mm"}:
-        return f"{source[-1]} → {output[-1]}"
+def _shape_text(inputs: Sequence[Tensor], output: Tensor, operators: set[str]) -> str:
+    source, result = inputs[0].shape[1:], output.shape[1:]
+    if operators & {"addmm", "mm"} and source and result:
+        return f"{source[-1]} → {result[-1]}"
     if "mean" in operators and len(source) == 3:
         return f"mean of {source[1]}×{source[2]}"  # noqa: RUF001 (the sign of multiplication)
-    if operators == {"cat"} and len(output) == 3:
-        return f"{'+'.join(str(t.shape[1]) for t in step.inputs)} = {output[0]}"
-    if operators <= {"view", "_unsafe_view"} and len(output) == 1 < len(source):
-        return f"{'·'.join(map(str, source))} = {output[0]}"
+    if operators == {"cat"} and len(result) == 3:
+        return f"{'+'.join(str(tensor.shape[1]) for tensor in inputs)} = {result[0]}"
+    if operators <= {"view", "_unsafe_view"} and len(result) == 1 < len(source):
+        return f"{'·'.join(map(str, source))} = {result[0]}"
     return ""
-
-
-def _both(geometry: Geometry, step: Step, text: Callable[[Window, int, int], str]) -> str:
-    """The text of the rows, and that of the columns where it is another one."""
-    source, output = step.inputs[0].shape[-2:], step.outputs[0].shape[-2:]
-    rows = text(geometry.rows, int(source[0]), int(output[0]))
-    columns = text(geometry.columns, int(source[1]), int(output[1]))
-    return rows if rows == columns else f"rows {rows}, columns {columns}"
 
 
 def _window_text(window: Window, size: int, output: int) -> str:

@@ -34,10 +34,13 @@ if TYPE_CHECKING:
 # Operators between layers, by the word that papers use.
 KINDS = {
     "add": "add",
+    "addmm": "linear",
+    "bmm": "matrix product",
     "cat": "concatenate",
     "convolution": "convolution",
     "div": "divide",
     "mean": "average",
+    "mm": "linear",
     "mul": "multiply",
     "sub": "subtract",
     "view": "reshape",
@@ -127,17 +130,7 @@ def describe(
     the meta device. `timing` is a number of runs to measure every row with, on the CPU. Raises
     NetworkError where the shape is missing or the network cannot take it.
     """
-    shape = input_shape or getattr(net, "input_shape", None)
-    if shape is None:
-        raise NetworkError(
-            f"{label(net)}: it does not say what images it takes; give input_shape=(channels, "
-            f"height, width)"
-        )
-    if len(shape) != 3 or min(shape) < 1:
-        raise NetworkError(
-            f"{label(net)}: input_shape must be (channels, height, width), each at least 1, got "
-            f"{tuple(shape)}"
-        )
+    shape = _input_shape(net, input_shape)
     ran = trace(net, shape)
     measured = None if timing is None else time_steps(net, shape, runs=timing)
     reader = _Reader(ran)
@@ -161,6 +154,21 @@ def describe(
     )
 
 
+def _input_shape(net: nn.Module, given: tuple[int, int, int] | None) -> tuple[int, int, int]:
+    shape = given or getattr(net, "input_shape", None)
+    if shape is None:
+        raise NetworkError(
+            f"{label(net)}: it does not say what images it takes; give input_shape=(channels, "
+            f"height, width)"
+        )
+    if len(shape) != 3 or min(shape) < 1:
+        raise NetworkError(
+            f"{label(net)}: input_shape must be (channels, height, width), each at least 1, got "
+            f"{tuple(shape)}"
+        )
+    return (shape[0], shape[1], shape[2])
+
+
 def _times(ran: Trace, measured: Timing | None, name: str) -> Sequence[float | None]:
     """Milliseconds a step; raises NetworkError where the CPU ran other steps than the trace."""
     if measured is None:
@@ -180,24 +188,26 @@ class _Reader:
         self.fields = receptive_fields(ran)
         self.uncounted: set[str] = set()
         self.unread = dict(ran.parameters)
+        self._made_of: dict[int, set[int]] = {}  # what weights that are worked on are made of
         self._held = {storage_id(ran.input)}  # memory that a tensor so far lies in
         self._weights = {storage_id(tensor): tensor for tensor in ran.state}
 
     def row(self, step: Step, milliseconds: float | None) -> Row | None:
         """The row of a step; None where it does not depend on the input."""
+        parameters = self._parameters(step.calls)
         if not step.outputs or id(step.outputs[0]) not in self.fields:
             return None
         calls = [call for call in step.calls if self._active(call.inputs)]
+        inputs = self._active(step.inputs)
         geometry = geometry_of(calls)
         macs, flops = self._cost(calls)
-        parameters = self._parameters(step.calls)
         return Row(
             name=step.name,
             kind=type(step.layer).__name__ if step.layer is not None else _kind(step),
-            input_shapes=tuple(_shape(tensor) for tensor in self._active(step.inputs)),
+            input_shapes=tuple(_shape(tensor) for tensor in inputs),
             output_shape=_shape(step.outputs[0]),
             geometry=geometry,
-            size_formula=size_formula(step, calls, geometry),
+            size_formula=size_formula(inputs, step.outputs[0], calls=calls, geometry=geometry),
             view=_view(self.fields[id(step.outputs[0])]),
             parameters=parameters,
             parameter_formula=parameter_formula(calls, parameters),
@@ -223,8 +233,18 @@ class _Reader:
         return macs, flops
 
     def _parameters(self, calls: Sequence[Call]) -> int:
-        read = {storage_id(tensor) for call in calls for tensor in call.inputs}
-        return sum(self.unread.pop(key)[1] for key in read & self.unread.keys())
+        """Values of the parameters that calls on the image read first, themselves or worked on."""
+        count = 0
+        for call in calls:
+            read: set[int] = set()
+            for tensor in call.inputs:
+                key = storage_id(tensor)
+                read |= self._made_of.get(key, {key})
+            if self._active(call.inputs):
+                count += sum(self.unread.pop(key)[1] for key in read & self.unread.keys())
+            else:
+                self._made_of.update((storage_id(tensor), read) for tensor in call.outputs)
+        return count
 
     def _new_bytes(self, output: Tensor) -> int:
         """Bytes of an output; 0 where it lies in memory that held a tensor before."""

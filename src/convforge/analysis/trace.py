@@ -109,16 +109,22 @@ def trace(net: nn.Module, input_shape: tuple[int, ...]) -> Trace:
     try:
         with evaluating(net), recorder.following(net), torch.no_grad():
             result = torch.func.functional_call(net, state, (x,))
-    except (RuntimeError, NotImplementedError) as error:
+    except (RuntimeError, ValueError, IndexError) as error:
         shape = "x".join(map(str, input_shape))
         raise NetworkError(
             f"{label(net)}: it cannot take an input of {shape} (channels, height, width): "
             f"{str(error).splitlines()[0]}; give an input_shape that it takes"
         ) from None
+    outputs = tuple(tensors_in(result))
+    if not outputs:
+        raise NetworkError(
+            f"{label(net)}: its forward gives {type(result).__name__}, expected a tensor; "
+            f"wrap it in a module that returns one"
+        )
     return Trace(
         steps=tuple(recorder.steps),
         input=x,
-        outputs=tuple(tensors_in(result)),
+        outputs=outputs,
         parameters={storage_id(state[name]): (name, state[name].numel()) for name in names},
         state=tuple(state.values()),
     )
@@ -164,7 +170,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         for path, module in net.named_modules():
             if module is not net:
                 handles += [
-                    module.register_forward_pre_hook(self._enter(path)),
+                    module.register_forward_pre_hook(self._enter(path), with_kwargs=True),
                     module.register_forward_hook(self._leave),
                 ]
         try:
@@ -201,11 +207,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             self.steps.append(step)
         return result
 
-    def _enter(self, path: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-        def enter(module: nn.Module, args: tuple[Any, ...]) -> None:
+    def _enter(self, path: str) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
+        def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             step = None
             if next(module.children(), None) is None:
-                step = Step(path=path, layer=module, inputs=self.keep(args))
+                step = Step(path=path, layer=module, inputs=self.keep((args, kwargs)))
                 self.steps.append(step)
             self._open.append((path, step))
 

@@ -289,6 +289,7 @@ def _caption(scale: _Scale, kinds: set[str], y: float) -> str:
 def _style() -> str:
     """The drawing's own style sheet: plain colours, twice, so that any viewer can read it."""
     return (
+        ".cf-drawing{color-scheme:light dark}"  # a drawing by itself stands on a dark page too
         ".cf-drawing text{font:11px system-ui,-apple-system,'Segoe UI',sans-serif;"
         "text-anchor:middle}.cf-drawing .cf-left{text-anchor:start}"
         ".cf-drawing .cf-what{font-weight:600}"

@@ -191,6 +191,16 @@ def test_lenet5_relu_has_the_sizes_that_courses_print(map_shapes, on_meta, count
     }
 
 
+def test_lenet5_relu_hands_its_input_on_through_all_five_layers_before_it_learns():
+    torch.manual_seed(0)
+    x = torch.randn(64, 1, 32, 32)
+    net = create("lenet5_relu")
+    for layer in (*net.features, *net.head):
+        x = layer(x)
+        if isinstance(layer, (torch.nn.Conv2d, torch.nn.Linear)):
+            assert 0.5 < x.std() < 2.5
+
+
 @pytest.mark.parametrize(("name", "rate"), [("lenet5", 0.003), ("lenet5_relu", 0.05)])
 def test_it_learns_to_tell_two_patterns_apart(name, rate):
     torch.manual_seed(0)

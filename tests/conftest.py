@@ -1,0 +1,81 @@
+"""What tests of several areas share: one classifier of the digits, trained once, and its files."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from convforge.images import source
+
+
+@pytest.fixture(scope="session")
+def trained():
+    """LeNet-5 after three epochs on the digits: far from done, far from guessing."""
+    from convforge.training.trainer import train
+
+    return train("digits", network="lenet5_relu", epochs=3, seed=1)
+
+
+@pytest.fixture(scope="session")
+def classifier_file(trained, tmp_path_factory):
+    """`trained`, saved."""
+    path = tmp_path_factory.mktemp("classifier") / "digits.safetensors"
+    trained.save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def artifact_file(classifier_file, tmp_path_factory):
+    """`trained`, compiled."""
+    from convforge.compiler.compilation import compile as build
+
+    path = tmp_path_factory.mktemp("artifact") / "digits.so"
+    build(classifier_file, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def scans(tmp_path_factory):
+    """Four scans that no digit classifier was trained on by default, each a PNG of 8x8 pixels."""
+    folder = tmp_path_factory.mktemp("scans")
+    split = source.open("digits").splits["test"]
+    paths = []
+    for index in range(4):
+        paths.append(folder / f"{index}.png")
+        Image.fromarray(split.load(index)).save(paths[-1])
+    return paths
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of two classes, dark and light, six noisy RGB images of 20x24 pixels each."""
+    generator = np.random.default_rng(0)
+    root = tmp_path / "photos"
+    for label, level in (("dark", 60), ("light", 190)):
+        (root / label).mkdir(parents=True)
+        for index in range(6):
+            noise = generator.integers(-40, 41, size=(20, 24, 3))
+            Image.fromarray((level + noise).astype(np.uint8)).save(root / label / f"{index}.png")
+    return root
+
+
+@pytest.fixture
+def python():
+    """Run a program in a fresh interpreter, given its text and arguments; gives its stdout."""
+
+    def run(program, *arguments, options=()):
+        command = [sys.executable, *options, "-c", program, *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def repository():
+    """The folder that holds src/, tests/ and the rest."""
+    return Path(__file__).resolve().parents[1]

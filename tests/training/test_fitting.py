@@ -20,14 +20,6 @@ PREPROCESS = Preprocess(resize=(6, 6), crop=(6, 6), mean=(100.0,), std=(50.0,))
 PLAIN = Recipe(epochs=1, batch_size=8, momentum=0.0, weight_decay=0.0, label_smoothing=0.1)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 class Recorder(ConvNet):
     """A linear classifier that remembers what it was trained on; with a side head at weight 0.3."""
 

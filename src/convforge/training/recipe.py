@@ -106,11 +106,14 @@ def _check(name: str, value: object) -> None:
     raise RecipeError(f"recipe: {name} is {value!r}; expected {expected}{span}")
 
 
-# Digits and other small grey scans: a mirrored digit is not a digit, and ten classes overfit soon.
+# For scans of digits and the like, chosen on the digits split by seeds 100 to 119, not 0 to 4
+# (docs/training.md). A mirrored digit is none. The logits of `lenet5`, squared distances, are large
+# at first: from a rate of 0.014 on, training diverges for some seeds.
 RECIPES: dict[str, Recipe] = {
-    "lenet5": Recipe(learning_rate=0.08, label_smoothing=0.1, shift=2),
-    "lenet5_relu": Recipe(learning_rate=0.08, label_smoothing=0.1, shift=2),
+    "lenet5": Recipe(epochs=30, learning_rate=0.007, shift=2),
+    "lenet5_relu": Recipe(epochs=30, learning_rate=0.08, shift=2),
 }
+# For photographs: a start, not tuned.
 PHOTOGRAPHS = Recipe(shift=4, flip=True)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import socket
 import threading
 
 import pytest
@@ -139,10 +140,11 @@ def test_an_answer_that_is_an_error_is_reported(server):
 
 
 def test_no_server_is_reported(server):
-    url = server.url
-    server.server_close()
-    with pytest.raises(WeightsError, match=r"stopped after 0 bytes .*refused"):
-        fetch(url, sha256=SHA256)
+    with socket.socket() as bound:  # a port of our own that nothing listens at
+        bound.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}/net-00000000.pth"
+        with pytest.raises(WeightsError, match=r"stopped after 0 bytes .*refused"):
+            fetch(url, sha256=SHA256)
 
 
 def test_a_cache_that_cannot_be_written_is_reported(server, tmp_path, monkeypatch):

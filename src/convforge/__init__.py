@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 from convforge.version import __version__
 
 if TYPE_CHECKING:
+    from convforge.analysis.summary import describe
     from convforge.classifier import Classifier
     from convforge.compiler.compilation import compile  # noqa: A004
     from convforge.evaluation import evaluate
     from convforge.loading import load
     from convforge.networks.catalog import create
+    from convforge.pretrained import load_pretrained
     from convforge.runtime import Runtime
     from convforge.training.trainer import train
 
@@ -25,8 +27,10 @@ _HOMES = {
     "Runtime": "convforge.runtime",
     "compile": "convforge.compiler.compilation",
     "create": "convforge.networks.catalog",
+    "describe": "convforge.analysis.summary",
     "evaluate": "convforge.evaluation",
     "load": "convforge.loading",
+    "load_pretrained": "convforge.pretrained",
     "train": "convforge.training.trainer",
 }
 
@@ -36,8 +40,10 @@ __all__ = [
     "__version__",
     "compile",
     "create",
+    "describe",
     "evaluate",
     "load",
+    "load_pretrained",
     "train",
 ]
 

@@ -295,3 +295,9 @@ def test_another_input_shape_scales_what_depends_on_it_only():
     large = describe(net, input_shape=(3, 16, 16))
     assert large.parameters == small.parameters
     assert large.macs == 4 * small.macs
+
+
+def test_a_name_stands_for_the_network_of_the_catalogue():
+    assert describe("lenet5").parameters == 60_000
+    with pytest.raises(NetworkError, match="did you mean lenet5"):
+        describe("lenet6")

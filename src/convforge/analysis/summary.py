@@ -13,6 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from convforge.analysis.costs import cost_of, peak_activation, tensor_bytes
 from convforge.analysis.fields import RESHAPES, Receptive, receptive_fields
 from convforge.analysis.formulas import geometry_of, mac_formula, parameter_formula, size_formula
@@ -21,6 +23,7 @@ from convforge.analysis.source import Source, source_of
 from convforge.analysis.timing import Timing, time_steps
 from convforge.analysis.trace import label, storage_id, trace
 from convforge.errors import NetworkError
+from convforge.networks.catalog import create
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -122,14 +125,18 @@ class Summary:
 
 
 def describe(
-    net: nn.Module, *, input_shape: tuple[int, int, int] | None = None, timing: int | None = None
+    network: nn.Module | str,
+    *,
+    input_shape: tuple[int, int, int] | None = None,
+    timing: int | None = None,
 ) -> Summary:
     """Describe a network for one image of `input_shape` (C, H, W), by default its own.
 
-    Takes any module that maps images [N, C, H, W] to a tensor; it is left as it was, and may lie on
-    the meta device. `timing` is a number of runs to measure every row with, on the CPU. Raises
+    Takes the name of a network of the catalogue, or any module that maps images [N, C, H, W] to a
+    tensor; a module is left as it was, and may lie on the meta device. `timing` is a number of runs to measure every row with, on the CPU. Raises
     NetworkError where the shape is missing or the network cannot take it.
     """
+    net = _named(network, real=timing is not None) if isinstance(network, str) else network
     shape = _input_shape(net, input_shape)
     ran = trace(net, shape)
     measured = None if timing is None else time_steps(net, shape, runs=timing)
@@ -152,6 +159,11 @@ def describe(
         source=source_of(label(net)),
         timing=measured,
     )
+
+
+def _named(name: str, *, real: bool) -> nn.Module:
+    with torch.device("cpu" if real else "meta"):
+        return create(name)
 
 
 def _input_shape(net: nn.Module, given: tuple[int, int, int] | None) -> tuple[int, int, int]:

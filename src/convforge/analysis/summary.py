@@ -133,8 +133,9 @@ def describe(
     """Describe a network for one image of `input_shape` (C, H, W), by default its own.
 
     Takes the name of a network of the catalogue, or any module that maps images [N, C, H, W] to a
-    tensor; a module is left as it was, and may lie on the meta device. `timing` is a number of runs to measure every row with, on the CPU. Raises
-    NetworkError where the shape is missing or the network cannot take it.
+    tensor; a module is left as it was, and may lie on the meta device. `timing` is a number of runs
+    to measure every row with, on the CPU. Raises NetworkError where the name is unknown, and where
+    the shape is missing or the network cannot take it.
     """
     net = _named(network, real=timing is not None) if isinstance(network, str) else network
     shape = _input_shape(net, input_shape)

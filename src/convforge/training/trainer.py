@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from convforge.images.dataset import Images
+    from convforge.images.preprocess import Preprocess
     from convforge.images.threads import Progress
+    from convforge.networks.contract import ConvNet
     from convforge.training.recipe import Recipe
 
 _BATCH = 256  # images that are normalised at a time when the result is measured: bounds memory
@@ -79,15 +81,8 @@ def train(
                 recipe=recipe,
                 progress=progress,
             )
-    card = Card(
-        network=network,
-        arguments=net.arguments,
-        classes=images.classes,
-        preprocess=preprocess,
-        recipe=recipe.to_json(),
-        data=images.record(),
-    )
-    metrics = _measure(Classifier(net.eval(), card), images, pixels)
+            card = _card(net, images, preprocess=preprocess, recipe=recipe)
+            metrics = _measure(Classifier(net.eval(), card), images, pixels)
     metrics["train"] = dataclasses.asdict(fitted)
     metrics["seconds"] = round(time.perf_counter() - started, 3)
     return Classifier(net, dataclasses.replace(card, metrics=metrics))
@@ -106,6 +101,17 @@ def _check_shift(recipe: Recipe, *, input_shape: tuple[int, int, int]) -> None:
             f"recipe: shift is {recipe.shift} pixels; expected less than a side of the network's "
             f"input, which is {width}x{height}"
         )
+
+
+def _card(net: ConvNet, images: Images, *, preprocess: Preprocess, recipe: Recipe) -> Card:
+    return Card(
+        network=net.name,
+        arguments=net.arguments,
+        classes=images.classes,
+        preprocess=preprocess,
+        recipe=recipe.to_json(),
+        data=images.record(),
+    )
 
 
 def _measure(

@@ -91,7 +91,7 @@ def describe(
         console.show_json(found.to_json())
         return
     if card is not None:
-        console.show(tables.card(card, title=what))
+        console.show(*tables.card(card, title=what))
     console.show(*layers.summary(found, width=console.width()))
 
 

@@ -72,7 +72,7 @@ def compile_classifier(
         record = asdict(artifact) | {"path": str(artifact.path), "seconds": round(seconds, 3)}
         console.show_json({"file": record.pop("path"), **record})
     else:
-        console.show(tables.artifact(artifact, seconds=seconds))
+        console.show(*tables.artifact(artifact, seconds=seconds))
 
 
 def predict(

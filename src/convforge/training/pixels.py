@@ -1,5 +1,6 @@
 """What a network is trained on: the preprocessing that suits the data, and its pixels in memory.
 
+    published weights                            what they were published with
     small squares (up to 64 px: digits, CIFAR)   stretched to the input, bicubic
     anything else (photographs)                  short side to 256/224 of the input, centre crop
 
@@ -34,14 +35,20 @@ def read_pixels(
     images: Images,
     *,
     input_shape: tuple[int, int, int],
+    preprocess: Preprocess | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> tuple[dict[str, NDArray[np.uint8]], Preprocess]:
     """Every image resized and cropped, uint8 [N, H, W, C] a part, and how that was done.
 
-    `input_shape` is the network's (C, H, W). Parts to test on are read too, so that a damaged image
-    is found before the training and not after it. Raises DataError naming all of them, or where the
-    result would not fit the machine's memory.
+    `input_shape` is the network's (C, H, W). `preprocess` is what the network's weights were made
+    for, where they were not drawn at random; without it, it is chosen to suit the images.
+
+    Parts to test on are read too, so that a damaged image is found before the training and not
+    after it. Raises DataError naming all of them, or where the result would not fit the machine's
+    memory.
     """
+    if preprocess is not None:
+        return images.decode_all(preprocess, progress=progress), preprocess
     small = _has_small_squares(images.splits["train"])
     preprocess = _geometry(input_shape, small=small)
     pixels = images.decode_all(preprocess, progress=progress)

@@ -14,11 +14,13 @@ import torch
 
 from convforge.card import Card
 from convforge.classifier import Classifier
-from convforge.errors import RecipeError
+from convforge.errors import NetworkError, RecipeError
 from convforge.evaluation import measure
 from convforge.images import source
 from convforge.networks.catalog import create, entry
+from convforge.networks.weights import find, load_weights
 from convforge.prediction import softmax
+from convforge.pretrained import preprocessing
 from convforge.training.fitting import fit
 from convforge.training.pixels import read_pixels
 from convforge.training.recipe import default_recipe
@@ -54,44 +56,73 @@ def train(
     """Train `network` on the part "train" of `data` and measure it on "val" and "test".
 
     `data` is what `images.open` takes, or what it gave. `recipe` is the network's own by default;
-    `epochs` and `seed` go over the recipe's. `input_size`, `arguments` and `weights` are those of
-    `networks.create`; channels and classes come from the data. `progress(done, total, message)` is
-    called while images are read and after every step.
+    `epochs` and `seed` go over the recipe's. `input_size` and `arguments` are those of
+    `networks.create`; channels and classes come from the data. `weights` is a tag of published
+    weights or the path of a file, to start from; published ones bring their preprocessing along.
+    `progress(done, total, message)` is called while images are read and after every step.
 
     The same data, network, recipe and number of threads give the same weights to the bit; torch's
     generator is afterwards as it was before. Raises DataError, NetworkError, WeightsError or
     RecipeError before the first step, and RecipeError where the loss stops being finite.
     """
     started = time.perf_counter()
-    entry(network)  # an unknown name is refused before a folder is read
+    _check_names(network, weights)
     recipe = _with_overrides(recipe or default_recipe(network), epochs=epochs, seed=seed)
     images = source.open(data, progress=progress) if isinstance(data, str | Path) else data
-    sizes = {"num_classes": len(images.classes), "in_channels": images.channels}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        net = create(network, **sizes, input_size=input_size, weights=weights, **(arguments or {}))
+        net = _create(network, images, {"input_size": input_size, **(arguments or {})})
         _check_shift(recipe, input_shape=net.input_shape)
-        pixels, preprocess = read_pixels(images, input_shape=net.input_shape, progress=progress)
+        known = _start_from(net, weights, progress=progress)
+        pixels, preprocess = read_pixels(
+            images, input_shape=net.input_shape, preprocess=known, progress=progress
+        )
         with suitable_threads(net, batch_size=recipe.batch_size):
-            fitted = fit(
-                net,
-                pixels["train"],
-                images.splits["train"].labels,
-                preprocess=preprocess,
-                recipe=recipe,
-                progress=progress,
-            )
-            card = _card(net, images, preprocess=preprocess, recipe=recipe)
+            train_part = pixels["train"], images.splits["train"].labels
+            fitted = fit(net, *train_part, preprocess=preprocess, recipe=recipe, progress=progress)
+            card = _card(net, images, weights=weights, preprocess=preprocess, recipe=recipe)
             metrics = _measure(Classifier(net.eval(), card), images, pixels)
     metrics["train"] = dataclasses.asdict(fitted)
     metrics["seconds"] = round(time.perf_counter() - started, 3)
     return Classifier(net, dataclasses.replace(card, metrics=metrics))
 
 
+def _check_names(network: str, weights: str | None) -> None:
+    """Refuse unknown names before a folder is read."""
+    entry(network)
+    if weights is not None:
+        find(network, weights)
+
+
+def _create(network: str, images: Images, arguments: Mapping[str, Any]) -> ConvNet:
+    of_data = {"num_classes": len(images.classes), "in_channels": images.channels}
+    taken = [name for name in of_data if name in arguments]
+    if taken:
+        raise NetworkError(
+            f"{network}: {taken[0]} comes from the data, {of_data[taken[0]]} here, and cannot be "
+            f"given as {arguments[taken[0]]!r}; leave it out"
+        )
+    return create(network, **{**of_data, **arguments})
+
+
 def _with_overrides(recipe: Recipe, *, epochs: int | None, seed: int | None) -> Recipe:
     if epochs is not None:
         recipe = dataclasses.replace(recipe, epochs=epochs)
     return recipe if seed is None else dataclasses.replace(recipe, seed=seed)
+
+
+def _start_from(
+    net: ConvNet, weights: str | None, *, progress: Progress | None
+) -> Preprocess | None:
+    """Load `weights`, if any; gives the preprocessing they were made for, where it is known."""
+    if weights is None:
+        return None
+    load_weights(net, net.name, weights, progress=progress)
+    published = find(net.name, weights)
+    if published is None:
+        return None
+    channels, side, _ = net.input_shape
+    return preprocessing(published, input_size=side, channels=channels)
 
 
 def _check_shift(recipe: Recipe, *, input_shape: tuple[int, int, int]) -> None:
@@ -103,14 +134,17 @@ def _check_shift(recipe: Recipe, *, input_shape: tuple[int, int, int]) -> None:
         )
 
 
-def _card(net: ConvNet, images: Images, *, preprocess: Preprocess, recipe: Recipe) -> Card:
+def _card(
+    net: ConvNet, images: Images, *, weights: str | None, preprocess: Preprocess, recipe: Recipe
+) -> Card:
+    start = {} if weights is None else {"weights": weights}
     return Card(
         network=net.name,
         arguments=net.arguments,
         classes=images.classes,
         preprocess=preprocess,
         recipe=recipe.to_json(),
-        data=images.record(),
+        data={**images.record(), **start},
     )
 
 

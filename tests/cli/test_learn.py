@@ -33,7 +33,7 @@ def test_training_saves_a_classifier_and_says_where_and_how_good(train, photos):
     assert result.code == 0, result.err
     assert result.err == ""
     lines = result.out.splitlines()
-    assert lines[0].startswith("lenet5_relu for 2 classes, 1 epochs in ")
+    assert lines[0].startswith(f"lenet5_relu on {photos}, 2 classes, 1 epochs in ")
     assert lines[1].startswith("test: ")
     assert "95 % interval" in lines[1]
     assert lines[2].startswith(f"saved as {file}, ")

@@ -91,3 +91,14 @@ def test_names_are_shown_as_they_are():
     said = text(*tables.predictions("[bold]a\n.png", [Prediction("[red]cat", 0, 1.0)]))
     assert said.splitlines()[0] == "[bold]a\\n.png"
     assert "[red]cat" in said
+
+
+def test_a_comparison_shows_medians_and_how_often_the_second_fits_into_the_first(tmp_path):
+    files = {"torch": tmp_path / "a", "artifact": tmp_path / "b"}
+    files["torch"].write_bytes(bytes(2048))
+    files["artifact"].write_bytes(bytes(1024))
+    seconds = {"predict": ([3e-6, 1e-3, 5e-6], [2e-6, 1e-6, 9.0])}
+    rows = [line.split() for line in text(tables.comparison(files, seconds=seconds)).splitlines()]
+    assert ["torch", "artifact", "ratio"] in rows
+    assert ["file", "2", "KiB", "1", "KiB", "2.00"] in rows
+    assert ["predict,", "median", "of", "3", "5.0", "µs", "2.0", "µs", "2.50"] in rows

@@ -102,7 +102,7 @@ def train(
     if as_json:
         console.show_json(_training_record(file, classifier.card.dumps()))
     else:
-        console.show(*tables.training(file, classifier.card))
+        console.show(*tables.training(classifier.card), tables.saved(file))
 
 
 def evaluate(

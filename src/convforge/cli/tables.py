@@ -5,6 +5,7 @@ Everything that comes from outside, names of files and classes, goes through `pl
 
 from __future__ import annotations
 
+import statistics
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
@@ -34,12 +35,16 @@ BAR_CELLS = 24
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
-def training(file: Path, card: Card) -> Iterator[Text]:
-    """Where a classifier was saved, what it is, and how good on what was held out."""
+def training(card: Card) -> Iterator[Text]:
+    """What was trained on what, for how long, and how good it is on what was held out."""
     run = f"{card.recipe['epochs']} epochs in {card.metrics['seconds']:.1f} s"
-    yield plain(f"{card.network} for {len(card.classes)} classes, {run}")
+    yield plain(f"{card.network} on {card.data['uri']}, {len(card.classes)} classes, {run}", "bold")
     yield from _held_out(card)
-    yield plain(f"saved as {file}, {bytes_text(file.stat().st_size)}")
+
+
+def saved(file: Path) -> Text:
+    """Where a file went, and its size."""
+    return plain(f"saved as {file}, {bytes_text(file.stat().st_size)}")
 
 
 def evaluation(
@@ -99,6 +104,23 @@ def artifact(result: Artifact, *, seconds: float) -> Iterator[Text]:
         f"weights {bytes_text(result.weight_bytes)}, "
         f"working memory {bytes_text(result.arena_bytes)} a thread"
     )
+
+
+def comparison(
+    files: Mapping[str, Path], *, seconds: Mapping[str, Sequence[Sequence[float]]]
+) -> Table:
+    """Two files side by side, by the name of each: bytes, then the median time of each job.
+
+    `seconds` holds, by the name of a job, the times that the first and the second file took.
+    """
+    table = make_table("", "", *files, "ratio", left=("",))
+    sizes = [path.stat().st_size for path in files.values()]
+    table.add_row("file", *map(bytes_text, sizes), f"{sizes[0] / sizes[1]:.2f}")
+    for job, (first, second) in seconds.items():
+        medians = 1e6 * statistics.median(first), 1e6 * statistics.median(second)
+        cells = [f"{median:,.1f} µs" for median in medians]
+        table.add_row(f"{job}, median of {len(first)}", *cells, f"{medians[0] / medians[1]:.2f}")
+    return table
 
 
 def networks(

@@ -2,11 +2,14 @@
 #
 #   make demo        train LeNet-5 on handwritten digits, compile it, compare the two
 #   make test        style, types, tests
+#   make lint        style and types alone
 #   make test-slow   the tests that take minutes
 #   make bench       the measurements in benchmarks/
+#   make clean       remove what the others wrote; `rm -rf .venv` removes the environment too
 #
 # torch and torchvision are installed together, in one call: their releases belong together. Another
-# pair, or wheels from elsewhere:  make demo TORCH="torch==2.9.1 torchvision==0.24.1"
+# pair:    make demo TORCH="torch==2.9.1 torchvision==0.24.1"
+# Another Python, 3.11 or newer:    make demo PYTHON=python3.13
 
 PYTHON ?= python3
 TORCH_x86_64 = torch==2.14.1 torchvision==0.29.1
@@ -15,12 +18,16 @@ TORCH ?= $(or $(TORCH_$(shell uname -m)),torch torchvision)
 
 BIN = .venv/bin
 INSTALLED = .venv/.installed
-CODE = src tests benchmarks examples
+PIP = $(BIN)/python -m pip --disable-pip-version-check
+CODE = $(wildcard src tests benchmarks examples)
 
-.PHONY: demo test test-slow bench lint clean
+.PHONY: help demo test test-slow bench lint clean
+
+help:
+	@sed -n 's/^#   \(make .*\)/\1/p' Makefile
 
 demo: $(INSTALLED)
-	$(BIN)/python examples/digits.py
+	$(BIN)/python examples/digits.py demo
 
 test: lint
 	$(BIN)/python -m pytest
@@ -29,21 +36,29 @@ test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
 
 bench: $(INSTALLED)
-	@for script in benchmarks/*.py; do echo "# $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in $(wildcard benchmarks/*.py); do \
+	    echo "$$script" >&2; $(BIN)/python $$script || exit 1; \
+	done
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
 
+# The stamp is written last, so that an installation that was cut is taken up again.
 $(INSTALLED): pyproject.toml
-	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' || \
-	    { echo "convforge needs Python 3.11 or newer with its venv module (Debian: apt install python3-venv)"; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet $(TORCH)
-	$(BIN)/pip install --quiet --editable ".[all]"
-	touch $@
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "convforge needs Python 3.11 or newer, and $(PYTHON) is not; name another: make PYTHON=python3.13"; \
+	    exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo "$(PYTHON) lacks its venv module; install it (Debian and Ubuntu: apt install python3-venv)"; \
+	    exit 1; }
+	@echo "installing into .venv: some minutes and, with torch, some gigabytes"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) install --quiet $(TORCH)
+	$(PIP) install --quiet --editable ".[all]"
+	@touch $@
 
 clean:
-	rm -rf .venv build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

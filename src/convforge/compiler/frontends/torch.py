@@ -30,8 +30,15 @@ if TYPE_CHECKING:
 def from_torch(module: nn.Module, input_shape: tuple[int, int, int]) -> Graph:
     """Graph of a module in eval mode for one float32 image [C, H, W].
 
-    The module is left as it was. Raises UnsupportedError naming the layer that is not understood.
+    The module is left as it was; constants share the memory of its weights. Raises
+    UnsupportedError naming the layer that is not understood.
     """
+    for name, parameter in module.named_parameters():
+        if parameter.dtype != torch.float32:
+            raise UnsupportedError(
+                f"parameter {name!r} is {parameter.dtype}; torch.float32 is supported: call "
+                "`.float()` on the module"
+            )
     training = {name: child.training for name, child in module.named_modules()}
     module.eval()
     try:
@@ -45,7 +52,8 @@ def from_torch(module: nn.Module, input_shape: tuple[int, int, int]) -> Graph:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise UnsupportedError(
             f"{type(module).__name__}: torch.export could not trace it with an input of "
-            f"{input_shape}: {reason[0]}; the module must run without data-dependent control flow"
+            f"{input_shape}: {reason[0]}; supported is a module that takes one image and does the "
+            "same whatever its values"
         ) from error
     finally:
         for name, child in module.named_modules():
@@ -68,15 +76,10 @@ class Reader:
     def read(self, exported: torch.export.ExportedProgram) -> Graph:
         """Graph of the exported program."""
         signature = exported.graph_signature
+        _check_signature(signature)
         state = {**exported.constants, **exported.state_dict}
         held = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
         held |= signature.inputs_to_lifted_tensor_constants
-        if len(signature.user_inputs) != 1 or len(signature.user_outputs) != 1:
-            raise UnsupportedError(
-                f"the model has {len(signature.user_inputs)} inputs and "
-                f"{len(signature.user_outputs)} outputs; one image in, one tensor of logits out "
-                f"is supported"
-            )
         source, output = "", ""
         for node in exported.graph.nodes:
             if node.op == "placeholder" and node.name in held:
@@ -87,19 +90,20 @@ class Reader:
             elif node.op == "call_function":
                 self.call(node)
             elif node.op == "output":
-                output = self.value(node.args[0][0])
+                output = self.output(node.args[0][0])
         shape = (1, *self.input_shape)
         return Graph(source, shape, tuple(self.nodes), self.constants, output)
 
     def call(self, node: fx.Node) -> None:
         """Compute a node now where all of it is constant, otherwise hand it to its handler."""
-        if all(source in self.tensors for source in node.all_input_nodes):
+        where, target = self.path(node), str(node.target)
+        random = torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
+        if not random and all(source in self.tensors for source in node.all_input_nodes):
             args, kwargs = torch.fx.map_arg(
                 (node.args, node.kwargs), lambda source: self.tensors[source]
             )
             self.tensors[node] = node.target(*args, **kwargs)  # type: ignore[operator]
             return
-        where, target = self.path(node), str(node.target)
         handler = HANDLERS.get(target)
         if handler is None:
             raise UnsupportedError(
@@ -110,6 +114,14 @@ class Reader:
             handler(self, node)
         except Unsupported as error:
             raise UnsupportedError(f"layer {where!r} ({target}): {error}") from None
+
+    def output(self, node: Any) -> str:
+        """Name of the graph value that the model gives."""
+        if node not in self.values:
+            raise UnsupportedError(
+                f"the model's output {node!r} does not depend on the image; logits are supported"
+            )
+        return self.values[node]
 
     # -- what handlers use -------------------------------------------------------------------
 
@@ -128,20 +140,26 @@ class Reader:
         self.values[node] = name
 
     def value(self, node: Any) -> str:
-        """Name of the graph value that a node gives."""
-        if node in self.tensors:
-            return self.constant(self.tensors[node], self.hints.get(node, node.name))
+        """Name of the value that a computed node gives."""
         if node not in self.values:
             raise Unsupported(f"its input {node!r} is not an image or a vector")
         return self.values[node]
 
+    def weight(self, node: Any) -> str:
+        """Store the constant that a node gives; gives its name."""
+        if node not in self.tensors:
+            raise Unsupported(f"its parameter {node!r} is computed; a constant is supported")
+        return self.constant(self.tensors[node], self.hints.get(node, node.name))
+
     def constant(self, tensor: torch.Tensor | NDArray[Any], hint: str) -> str:
         """Store a constant, float32; gives its name."""
-        array = np.asarray(tensor.numpy() if isinstance(tensor, torch.Tensor) else tensor)
-        if array.dtype not in {np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)}:
-            raise Unsupported(f"a constant of type {array.dtype}; float32 is supported")
+        if isinstance(tensor, torch.Tensor):
+            if not tensor.is_floating_point():
+                raise Unsupported(f"a constant of type {tensor.dtype}; float32 is supported")
+            tensor = tensor.float().numpy()
         name = self.unique(hint)
-        self.constants[name] = np.ascontiguousarray(array, dtype=np.float32)
+        with np.errstate(over="ignore"):  # beyond float32 is infinite here as in torch
+            self.constants[name] = np.ascontiguousarray(tensor, dtype=np.float32)
         return name
 
     def alias(self, node: fx.Node, source: Any) -> None:
@@ -162,3 +180,17 @@ class Reader:
             name = f"{hint}:{number}"
         self.taken.add(name)
         return name
+
+
+def _check_signature(signature: torch.export.ExportGraphSignature) -> None:
+    inputs, outputs = len(signature.user_inputs), len(signature.user_outputs)
+    if (inputs, outputs) != (1, 1):
+        raise UnsupportedError(
+            f"the model has {inputs} inputs and {outputs} outputs; one image in, one tensor of "
+            "logits out is supported"
+        )
+    changed = [*signature.buffers_to_mutate.values(), *signature.user_inputs_to_mutate.values()]
+    if changed:
+        raise UnsupportedError(
+            f"the model changes {changed[0]!r} while it runs; one that changes nothing is supported"
+        )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from convforge.compiler.ir.ops import Step
 
     Handler: TypeAlias = Callable[[Reader, fx.Node], None]
+    Constant: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class Unsupported(Exception):  # noqa: N818  (the reader turns it into UnsupportedError with the layer)
@@ -50,8 +51,8 @@ def _conv2d(reader: Reader, node: fx.Node) -> None:
     if a.get("transposed"):
         raise Unsupported("a transposed convolution; plain ones are supported")
     dilation = _pair(a["dilation"])
-    inputs = [reader.value(a["input"]), reader.value(a["weight"])]
-    inputs += [reader.value(a["bias"])] if a["bias"] is not None else []
+    inputs = [reader.value(a["input"]), reader.weight(a["weight"])]
+    inputs += [reader.weight(a["bias"])] if a["bias"] is not None else []
     padding = _conv_padding(a["padding"], kernel=_shape(a["weight"])[2:], dilation=dilation)
     attrs = {"stride": _pair(a["stride"]), "padding": padding, "dilation": dilation}
     reader.emit(node, "conv2d", inputs, attrs={**attrs, "groups": int(a["groups"])})
@@ -73,10 +74,9 @@ def _linear(reader: Reader, node: fx.Node) -> None:
     a = _arguments(node)
     if len(_shape(a["input"])) != 2:
         raise Unsupported(f"an input of shape {_shape(a['input'])}; [N, F] is supported")
-    inputs = [reader.value(a["input"]), reader.value(a["weight"])]
-    reader.emit(
-        node, "linear", inputs + ([reader.value(a["bias"])] if a["bias"] is not None else [])
-    )
+    inputs = [reader.value(a["input"]), reader.weight(a["weight"])]
+    inputs += [reader.weight(a["bias"])] if a["bias"] is not None else []
+    reader.emit(node, "linear", inputs)
 
 
 def _batch_norm(reader: Reader, node: fx.Node) -> None:
@@ -85,10 +85,10 @@ def _batch_norm(reader: Reader, node: fx.Node) -> None:
     gamma, beta = a["weight"], a["bias"]
     inputs = [
         reader.value(a["input"]),
-        reader.value(gamma) if gamma is not None else reader.constant(np.ones(channels), "gamma"),
-        reader.value(beta) if beta is not None else reader.constant(np.zeros(channels), "beta"),
-        reader.value(a["running_mean"]),
-        reader.value(a["running_var"]),
+        reader.weight(gamma) if gamma is not None else reader.constant(np.ones(channels), "gamma"),
+        reader.weight(beta) if beta is not None else reader.constant(np.zeros(channels), "beta"),
+        reader.weight(a["running_mean"]),
+        reader.weight(a["running_var"]),
     ]
     reader.emit(node, "batch_norm", inputs, attrs={"eps": float(a["eps"])})
 
@@ -181,6 +181,8 @@ def _concat(reader: Reader, node: fx.Node) -> None:
     rank = len(_shape(node))
     if rank != 4 or dim % rank != 1:
         raise Unsupported(f"concatenation of rank {rank} along {dim}; maps, along channels, are")
+    if any(source in reader.tensors for source in sources):  # type: ignore[union-attr]
+        raise Unsupported("a constant among what it joins; computed maps are supported")
     reader.emit(node, "concat", [reader.value(source) for source in sources])  # type: ignore[union-attr]
 
 
@@ -196,7 +198,8 @@ def _pad(reader: Reader, node: fx.Node) -> None:
 
 
 def _rbf(reader: Reader, node: fx.Node) -> None:
-    reader.emit(node, "rbf", [reader.value(source) for source in node.args])
+    x, codes = node.args
+    reader.emit(node, "rbf", [reader.value(x), reader.weight(codes)])
 
 
 def _local_response_norm(reader: Reader, node: fx.Node) -> None:
@@ -212,21 +215,24 @@ def _binary(op: str) -> Handler:
         a = _arguments(node)
         if a.get("alpha", 1) != 1:
             raise Unsupported(f"alpha={a['alpha']}; 1 is supported")
-        left, right = a["self"], a["other"]
-        if left in reader.tensors and op in {"add", "mul"}:
-            left, right = right, left
-        fixed = _fixed(reader, right)
-        if fixed is None:
-            if op not in {"add", "mul"} or left in reader.tensors:
-                raise Unsupported(f"{op} of two computed values; add and mul are supported")
-            reader.emit(node, op, [reader.value(left), reader.value(right)])
+        left, right = _fixed(reader, a["self"]), _fixed(reader, a["other"])
+        if left is not None:
+            _emit_scale_shift(reader, node, a["other"], fixed=left, op=f"constant {op}")
+        elif right is not None:
+            _emit_scale_shift(reader, node, a["self"], fixed=right, op=op)
         else:
-            _emit_scale_shift(reader, node, left, op=op, fixed=fixed)
+            shapes = _shape(a["self"]), _shape(a["other"])
+            if op not in {"add", "mul"} or len(shapes[0]) != len(shapes[1]):
+                raise Unsupported(
+                    f"{op} of two computed values {shapes[0]} and {shapes[1]}; add and mul of "
+                    "equal ranks are supported"
+                )
+            reader.emit(node, op, [reader.value(a["self"]), reader.value(a["other"])])
 
     return handle
 
 
-def _fixed(reader: Reader, operand: Any) -> np.ndarray[Any, np.dtype[np.float64]] | None:
+def _fixed(reader: Reader, operand: Any) -> Constant | None:
     if isinstance(operand, (int, float)):
         return np.asarray(float(operand))
     if operand in reader.tensors:
@@ -234,20 +240,33 @@ def _fixed(reader: Reader, operand: Any) -> np.ndarray[Any, np.dtype[np.float64]
     return None
 
 
+# c the constant, x what is computed: (scale, shift) so that the result is x * scale + shift
+_SCALE_SHIFT: dict[str, Callable[[Constant], tuple[Constant, Constant]]] = {
+    "add": lambda c: (np.ones_like(c), c),
+    "constant add": lambda c: (np.ones_like(c), c),
+    "sub": lambda c: (np.ones_like(c), -c),
+    "constant sub": lambda c: (-np.ones_like(c), c),
+    "mul": lambda c: (c, np.zeros_like(c)),
+    "constant mul": lambda c: (c, np.zeros_like(c)),
+    "div": lambda c: (1 / c, np.zeros_like(c)),
+}
+
+
 def _emit_scale_shift(
-    reader: Reader, node: fx.Node, source: Any, *, op: str, fixed: np.ndarray[Any, Any]
+    reader: Reader, node: fx.Node, source: Any, *, fixed: Constant, op: str
 ) -> None:
     shape = _shape(source)
     per_channel = (1, shape[1], *(1,) * (len(shape) - 2))
+    if op not in _SCALE_SHIFT:
+        raise Unsupported("a constant divided by a computed value; the other way round is")
     try:
         value = np.broadcast_to(fixed, per_channel).reshape(-1)
     except ValueError:
         raise Unsupported(
             f"a constant of shape {fixed.shape} on {shape}; one number, or one a channel, is"
         ) from None
-    one, zero = np.ones(shape[1]), np.zeros(shape[1])
-    scale = {"mul": value, "div": 1 / value if op == "div" else one}.get(op, one)
-    shift = {"add": value, "sub": -value}.get(op, zero)
+    with np.errstate(divide="ignore"):  # x / 0 is infinite or NaN here as in torch
+        scale, shift = _SCALE_SHIFT[op](value)
     inputs = [reader.constant(scale, "scale"), reader.constant(shift, "shift")]
     reader.emit(node, "scale_shift", [reader.value(source), *inputs])
 
@@ -274,7 +293,6 @@ HANDLERS: dict[str, Handler] = {
     "aten.conv2d.padding": _conv2d,
     "aten.convolution.default": _conv2d,
     "aten.linear.default": _linear,
-    "aten.batch_norm.default": _batch_norm,
     "aten._native_batch_norm_legit_no_training.default": _batch_norm,
     "<built-in function getitem>": _first_result,
     "aten.max_pool2d.default": _max_pool,
@@ -283,11 +301,7 @@ HANDLERS: dict[str, Handler] = {
     "aten.adaptive_avg_pool2d.default": _adaptive_avg_pool,
     "aten.mean.dim": _mean,
     "aten.view.default": _reshape,
-    "aten.reshape.default": _reshape,
-    "aten.flatten.using_ints": _reshape,
-    "aten.dropout.default": _same_value,
     "aten.clone.default": _same_value,
-    "aten.contiguous.default": _same_value,
     "aten.cat.default": _concat,
     "aten.constant_pad_nd.default": _pad,
     "aten.add.Tensor": _binary("add"),

@@ -10,6 +10,7 @@ from convforge.compiler.backend.program import build_program
 from convforge.compiler.backend.schedule import build_schedule
 from convforge.compiler.backend.toolchain import build_library
 from convforge.compiler.passes.order import run_passes
+from convforge.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,11 +34,30 @@ class Compiled:
 def compile_graph(
     graph: Graph, *, card: Card, target: Target, flags: Sequence[str] = ()
 ) -> Compiled:
-    """Compile a graph for a target; `flags` go to the C compiler too (sanitizers, warnings)."""
+    """Compile a graph for a target; `flags` go to the C compiler too (sanitizers, warnings).
+
+    Raises UnsupportedError where the graph's input or output is not what the card says.
+    """
     optimized = run_passes(graph)
+    _check_ends(optimized, card)
     program = build_program(optimized)
     schedule = build_schedule(program)
     plan = plan_arena(program, schedule, card)
     sources = emit_sources(program, schedule, plan, card=card, target=target)
     library = build_library(sources, target=target, extra=flags)
     return Compiled(library, sources, program.weight_bytes, plan.arena_bytes, plan.lower_bound)
+
+
+def _check_ends(graph: Graph, card: Card) -> None:
+    # The artifact's callers hold memory of the sizes that the card gives.
+    takes, gives = graph.input_shape, graph.shapes[graph.output]
+    if takes != (1, *card.preprocess.input_shape):
+        raise UnsupportedError(
+            f"the network takes {list(takes)}, the card's preprocessing gives "
+            f"{[1, *card.preprocess.input_shape]}; create one for the other"
+        )
+    if gives != (1, len(card.classes)):
+        raise UnsupportedError(
+            f"the network gives {list(gives)}, expected one logit for each of the card's "
+            f"{len(card.classes)} classes: {[1, len(card.classes)]}"
+        )

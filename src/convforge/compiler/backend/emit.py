@@ -10,6 +10,7 @@ weights.S      the weight blob, weights.bin, as read-only data
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 from convforge.compiler.backend import interface
@@ -64,7 +65,8 @@ def _emit_model(program: Program, schedule: Schedule, plan: MemoryPlan) -> str:
         )
         shapes = ", ".join("x".join(map(str, shape[1:])) for shape in layer.inputs)
         result = "x".join(map(str, layer.output[1:]))
-        name = layer.node.name.replace("*/", "")
+        # Nothing in a name may end the comment, or open one, or be a trigraph.
+        name = re.sub(r"[^A-Za-z0-9_.:-]", "_", layer.node.name)
         out.line(f"/* {name}: {call.kernel.name}, {shapes} -> {result} */")
         with out.block(head):
             call.kernel.emit(layer, out)
@@ -76,7 +78,7 @@ def _emit_model(program: Program, schedule: Schedule, plan: MemoryPlan) -> str:
         out.line("(void)weights;")
         for call in schedule.calls:
             out.line(f"{call.symbol}({_arguments(call, program, plan)});")
-        if not schedule.calls or program.output == program.input:
+        if program.output == program.input:
             out.line(f"memcpy(output, input, {program.buffers[program.output]} * sizeof(float));")
     steps = epilogue_functions(call.layer.node.epilogue for call in schedule.calls)
     preludes = dict.fromkeys(call.kernel.prelude for call in schedule.calls)

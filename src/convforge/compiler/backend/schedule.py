@@ -36,7 +36,8 @@ class Schedule:
 def build_schedule(program: Program) -> Schedule:
     """Lifetimes of a program's buffers.
 
-    The output has none: the caller's memory holds it.
+    The output has none: the caller's memory holds it. The input has one even where it is the output
+    too, for the preprocessing writes it.
     """
     first, last = {program.input: 0}, {program.input: 0}
     for step, call in enumerate(program.calls, start=1):
@@ -45,5 +46,6 @@ def build_schedule(program: Program) -> Schedule:
             first[call.workspace] = last[call.workspace] = step
         for name in call.inputs:
             last[name] = step
-    lifetimes = {n: Lifetime(first[n], last[n]) for n in first if n != program.output}
-    return Schedule(program.calls, lifetimes)
+    if program.output != program.input:
+        del first[program.output]
+    return Schedule(program.calls, {name: Lifetime(first[name], last[name]) for name in first})

@@ -44,12 +44,7 @@ def find_compiler() -> tuple[str, ...]:
     """Command of the C compiler. Raises ToolchainError where there is none."""
     chosen = os.environ.get("CC")
     if chosen:
-        command = tuple(shlex.split(chosen))
-        if shutil.which(command[0]) is None:
-            raise ToolchainError(
-                f"CC={chosen!r}: no such program on PATH; unset CC or name an existing compiler"
-            )
-        return command
+        return _chosen(chosen)
     for name in ("cc", "gcc", "clang"):
         if shutil.which(name) is not None:
             return (name,)
@@ -59,6 +54,20 @@ def find_compiler() -> tuple[str, ...]:
         "no C compiler: neither cc, gcc nor clang is on PATH and the package ziglang is not "
         'installed; install one with: pip install "convforge[compile]"'
     )
+
+
+def _chosen(text: str) -> tuple[str, ...]:
+    try:
+        command = tuple(shlex.split(text))
+    except ValueError as error:
+        raise ToolchainError(
+            f"CC={text!r}: not a command ({error}); unset CC or name an existing compiler"
+        ) from None
+    if not command or shutil.which(command[0]) is None:
+        raise ToolchainError(
+            f"CC={text!r}: no such program on PATH; unset CC or name an existing compiler"
+        )
+    return command
 
 
 def units(target: Target) -> tuple[Unit, ...]:
@@ -118,9 +127,21 @@ def _spoken(compiler: Sequence[str], flags: Sequence[str]) -> list[str]:
 
 
 def _run(command: Sequence[str], folder: str) -> None:
-    done = subprocess.run(  # noqa: S603  (the compiler and flags above, no shell)
-        command, cwd=folder, capture_output=True, text=True, check=False
-    )
+    try:
+        done = subprocess.run(  # noqa: S603  (the compiler and flags above, no shell)
+            command, cwd=folder, capture_output=True, text=True, errors="replace", check=False
+        )
+    except OSError as error:
+        raise ToolchainError(
+            f"the C compiler could not be started: {command[0]} ({error.strerror}); "
+            "unset CC or name another compiler"
+        ) from None
     if done.returncode != 0:
-        said = "\n".join((done.stderr or done.stdout).strip().splitlines()[:12])
-        raise ToolchainError(f"the C compiler failed: {shlex.join(command)}\n{said}")
+        said = (done.stderr or done.stdout).strip().splitlines()
+        # Some compilers list all processors that they know before they say what is wrong.
+        first = next((i for i, line in enumerate(said) if "error" in line), 0)
+        words = "\n".join(said[first : first + 12])
+        raise ToolchainError(
+            f"the C compiler failed with exit status {done.returncode}; set CC to use another\n"
+            f"{shlex.join(command)}\n{words}"
+        )

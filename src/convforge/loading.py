@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convforge.errors import InputError
+from convforge.errors import InputError, PackageError
 from convforge.runtime import Runtime
 from convforge.seal import is_sealed
 
@@ -26,10 +26,23 @@ def load(path: str | PathLike[str]) -> Classifier | Runtime:
         raise InputError(
             f"{file}: no such file; expected a classifier (.safetensors) or a compiled artifact"
         )
-    with file.open("rb") as stream:
-        executable = stream.read(4) == b"\x7fELF"
-    if executable or is_sealed(file):
+    if _is_artifact(file):
         return Runtime(file)
-    from convforge.classifier import Classifier  # noqa: PLC0415  (imports torch)
-
+    try:
+        from convforge.classifier import Classifier  # noqa: PLC0415  (imports torch)
+    except ModuleNotFoundError as error:
+        raise PackageError(
+            f"{file}: a classifier needs torch ({error}); install it with "
+            '`pip install "convforge[train]"`, or load a compiled artifact'
+        ) from None
     return Classifier.load(file)
+
+
+def _is_artifact(file: Path) -> bool:
+    # By how a shared library begins or how an artifact ends: one that was cut still has the former.
+    try:
+        with file.open("rb") as stream:
+            executable = stream.read(4) == b"\x7fELF"
+        return executable or is_sealed(file)
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror}); check the path") from None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convforge.card import Card
-from convforge.errors import ArtifactError
+from convforge.errors import ArtifactError, DataError, InputError
 from convforge.images.decode import decode
 from convforge.prediction import top_predictions
 from convforge.seal import check_seal
@@ -88,31 +88,38 @@ class Runtime:
         return top_predictions(self.probabilities([decode(image)])[0], self.classes, top=top)
 
     def probabilities(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Probabilities [N, K] of RGB images, uint8 [H, W, 3] of any sizes; they sum to one."""
+        """Probabilities [N, K] of RGB images, uint8 [H, W, 3] of any sizes; they sum to one.
+
+        Raises DataError for another shape or type, and for a size that the preprocessing refuses.
+        """
         result = np.empty((len(images), len(self.classes)), np.float32)
         context = self._context()
         for row, image in zip(result, images, strict=True):
-            pixels = np.ascontiguousarray(image, dtype=np.uint8)
-            if pixels.ndim != 3 or pixels.shape[2] != 3:
-                raise ArtifactError(
-                    f"an image of shape {pixels.shape}; expected RGB, uint8 [H, W, 3]"
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+                raise DataError(
+                    f"an image of {image.dtype} {list(image.shape)}; expected RGB pixels, uint8 "
+                    "[H, W, 3]; `predict` takes other kinds of images"
                 )
-            height, width = pixels.shape[:2]
-            if self._library.cf_predict(context, pixels, width, height, row):
-                # The preprocessing's own rule gives the words.
-                self.preprocess.resized_size(height=height, width=width)
-                raise ArtifactError(f"an image of {width}x{height} pixels cannot be processed")
+            height, width = image.shape[:2]
+            # Raises DataError where the preprocessing has no room for it.
+            self.preprocess.resized_size(height=height, width=width)
+            pixels = np.ascontiguousarray(image)
+            status = self._library.cf_predict(context, pixels, width, height, row)
+            assert status == 0, "the artifact's limits are the preprocessing's"
         return result
 
     def logits(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits [N, K] of preprocessed images, float32 [N, C, H, W]."""
+        """Logits [N, K] of preprocessed images, float32 [N, C, H, W].
+
+        Raises InputError for another shape or type.
+        """
         shape = self.preprocess.input_shape
-        inputs = np.ascontiguousarray(x, dtype=np.float32)
-        if inputs.ndim != 4 or inputs.shape[1:] != shape:
-            raise ArtifactError(
-                f"{self.path.name}: logits of an input of shape {inputs.shape}; expected [N, "
-                f"{', '.join(map(str, shape))}], float32 after preprocessing"
+        if x.dtype != np.float32 or x.ndim != 4 or x.shape[1:] != shape:
+            raise InputError(
+                f"logits: expected float32 [N, {', '.join(map(str, shape))}], got {x.dtype} "
+                f"{list(x.shape)}; `preprocess` makes it from an image"
             )
+        inputs = np.ascontiguousarray(x)
         result = np.empty((len(inputs), len(self.classes)), np.float32)
         context = self._context()
         for row, image in zip(result, inputs, strict=True):
@@ -120,19 +127,24 @@ class Runtime:
         return result
 
     def _context(self) -> int:
+        # The calling thread's own.
         if not hasattr(self._local, "context"):
-            level = self._level
-            create = self._library.cf_create_at if level else self._library.cf_create
-            context = create(level.encode()) if level else create()
-            if not context:
-                raise ArtifactError(
-                    f"{self.path}: no context at level {level!r}: this CPU or this artifact lacks "
-                    f"it; leave the level out to get the best one"
-                    if level
-                    else f"{self.path}: not enough memory for one prediction"
-                )
-            self._local.context = _Context(self._library, context)
+            self._local.context = _Context(self._library, self._create())
         return int(self._local.context.pointer)
+
+    def _create(self) -> int:
+        if self._level is None:
+            context = self._library.cf_create()
+            reason = "not enough memory for one prediction"
+        else:
+            context = self._library.cf_create_at(self._level.encode())
+            reason = (
+                f"cannot run at level {self._level!r}, which this CPU or this artifact lacks; "
+                "leave the level out to get the best one"
+            )
+        if not context:
+            raise ArtifactError(f"{self.path}: {reason}")
+        return int(context)
 
 
 class _Context:

@@ -9,8 +9,9 @@ seal before it loads anything. Loaders of shared libraries ignore what follows t
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from convforge.errors import ArtifactError
 
@@ -21,6 +22,7 @@ ABI = 1  # version of the C interface; an artifact of any other is refused
 
 _MAGIC = b"convforge-so\0\0\0\0"
 _SEAL = struct.Struct("<16sIIQ32s")
+_PIECE = 1 << 20  # bytes read at a time
 
 
 def seal(content: bytes, *, version: int = ABI) -> bytes:
@@ -32,29 +34,48 @@ def seal(content: bytes, *, version: int = ABI) -> bytes:
 def check_seal(path: Path) -> None:
     """Raise ArtifactError, naming the file, unless it is a whole artifact of version ABI."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            _check_seal(path, file)
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    if len(content) < _SEAL.size or content[-_SEAL.size :][:16] != _MAGIC:
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether a file ends with an artifact's seal, whole or not. Raises OSError."""
+    with path.open("rb") as file:
+        return _read_seal(file).startswith(_MAGIC)
+
+
+def _check_seal(path: Path, file: BinaryIO) -> None:
+    last = _read_seal(file)
+    if len(last) < _SEAL.size or not last.startswith(_MAGIC):
         raise ArtifactError(
             f"{path}: not a convforge artifact, or cut short: its seal is missing; "
             f"compile it again with `convforge compile`"
         )
-    _, found, _, length, digest = _SEAL.unpack(content[-_SEAL.size :])
+    _, found, _, length, digest = _SEAL.unpack(last)
     if found != ABI:
         raise ArtifactError(
             f"{path}: built for version {found} of the artifact interface, this convforge speaks "
             f"version {ABI}; compile it again with this convforge"
         )
-    body = memoryview(content)[: -_SEAL.size]
-    if length != len(body) or hashlib.sha256(body).digest() != digest:
+    if length != file.tell() - _SEAL.size or digest != _digest(file, length):
         raise ArtifactError(
             f"{path}: damaged, its bytes are not the ones that were written; compile it again"
         )
 
 
-def is_sealed(path: Path) -> bool:
-    """Whether a file ends with an artifact's seal, whole or not."""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _SEAL.size))
-        return file.read(len(_MAGIC)) == _MAGIC
+def _read_seal(file: BinaryIO) -> bytes:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _SEAL.size))
+    return file.read()
+
+
+def _digest(file: BinaryIO, length: int) -> bytes:
+    # In pieces: an artifact may be larger than what its reader wants to hold twice.
+    digest = hashlib.sha256()
+    file.seek(0)
+    while length > 0 and (piece := file.read(min(length, _PIECE))):
+        digest.update(piece)
+        length -= len(piece)
+    return digest.digest()

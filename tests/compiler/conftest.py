@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 
 from convforge.card import Card
 from convforge.compiler.backend import interface
+from convforge.compiler.backend.package import save_artifact
+from convforge.compiler.backend.target import Target, native
 from convforge.compiler.backend.toolchain import find_compiler
 from convforge.compiler.c.writer import Writer
 from convforge.compiler.ir import ops, reference
@@ -19,7 +22,9 @@ from convforge.compiler.ir.graph import Graph, Node
 from convforge.compiler.kernels.catalog import select
 from convforge.compiler.kernels.epilogue import epilogue_functions
 from convforge.compiler.kernels.family import Layer, signature
+from convforge.compiler.pipeline import compile_graph
 from convforge.images.preprocess import Preprocess
+from convforge.runtime import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -213,3 +218,26 @@ def draw() -> Callable[..., NDArray[np.float32]]:
         return generator.standard_normal(shape, dtype=np.float32)
 
     return normal
+
+
+@pytest.fixture
+def baseline() -> Target:
+    """This machine's target with the level that every CPU has alone, which compiles fastest."""
+    target = native()
+    return replace(target, levels=target.levels[-1:])
+
+
+@pytest.fixture
+def open_compiled(
+    tmp_path_factory: pytest.TempPathFactory, baseline: Target
+) -> Callable[..., Runtime]:
+    """The runtime of a graph's artifact; at the baseline level where no target is given."""
+
+    def compile_and_open(
+        graph: Graph, card: Card, *, target: Target = baseline, flags: Sequence[str] = ()
+    ) -> Runtime:
+        path = tmp_path_factory.mktemp("artifact") / "net.so"
+        save_artifact(compile_graph(graph, card=card, target=target, flags=flags).library, path)
+        return Runtime(path)
+
+    return compile_and_open

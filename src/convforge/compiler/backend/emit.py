@@ -61,7 +61,7 @@ def _emit_model(program: Program, schedule: Schedule, plan: MemoryPlan) -> str:
             call.symbol,
             inputs=len(call.inputs),
             weights=len(call.weights),
-            workspace=program.buffers.get(call.workspace, 0),
+            workspace=call.kernel.workspace(layer),
         )
         shapes = ", ".join("x".join(map(str, shape[1:])) for shape in layer.inputs)
         result = "x".join(map(str, layer.output[1:]))

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from convforge.compiler.ir.graph import Graph, Node
+from convforge.compiler.ir.ops import EPILOGUES, OPS
+
+ALL_STEPS = (
+    *(("affine", 0.5, 0.25), ("leaky_relu", 0.1), ("silu",), ("tanh",), ("hard_swish",)),
+    *(("sigmoid",), ("hard_sigmoid",), ("clip", 0.0, 0.75), ("relu",)),
+)
+
+
+@pytest.fixture(scope="session")
+def zoo() -> Graph:
+    """One graph with every operation, every step of an epilogue and every shape of convolution."""
+    generator = np.random.default_rng(0)
+
+    def draw(*shape: int) -> np.ndarray:
+        return generator.standard_normal(shape, np.float32) / np.float32(np.prod(shape[1:]) ** 0.5)
+
+    def window(padding: int = 0, stride: int = 1, **more: object) -> dict[str, object]:
+        attrs = {"stride": (stride, stride), "dilation": (1, 1), "padding": (padding,) * 4}
+        return {**attrs, **more}
+
+    no_border = {"padding": (0, 0, 0, 0)}  # nothing above, left, below, right
+    statistics = ("gamma", "beta", "mean", "variance")
+    constants = {name: draw(16) for name in statistics} | {
+        "variance": draw(16) ** 2 + np.float32(0.5),
+        "w.stem": draw(16, 3, 3, 3),
+        "w.wide": draw(32, 16, 3, 3),
+        "b.wide": draw(32),
+        "w.depthwise": draw(32, 1, 3, 3),
+        "w.point": draw(16, 32, 1, 1),
+        "w.squeeze": draw(16, 16, 1, 1),
+        "scale": draw(16),
+        "shift": draw(16),
+        "w.first": draw(17, 33, 1, 1),
+        "w.fc": draw(12, 17 * 16),
+        "codes": draw(5, 12),
+    }
+    nodes = (
+        Node("zeros", "pad", ("x",), {"padding": (0, 0, 1, 1), "channels": (0, 0), "fill": 0.0}),
+        Node("stem", "conv2d", ("zeros", "w.stem"), window(1, 2, groups=1)),
+        Node("norm", "batch_norm", ("stem", *statistics), {"eps": 1e-5}, (("relu",),)),
+        Node("lrn", "lrn", ("norm",), {"size": 5, "alpha": 0.1, "beta": 0.75, "k": 2.0}),
+        Node("wide", "conv2d", ("lrn", "w.wide", "b.wide"), window(1, groups=1), (("relu",),)),
+        Node("depthwise", "conv2d", ("wide", "w.depthwise"), window(1, groups=32)),
+        Node("point", "conv2d", ("depthwise", "w.point"), window(groups=1)),
+        Node("pooled", "avg_pool", ("point",), window(kernel=(7, 7), count_padding=1)),
+        Node("gate", "conv2d", ("pooled", "w.squeeze"), window(groups=1), (("sigmoid",),)),
+        Node("gated", "mul", ("point", "gate")),
+        Node("sum", "add", ("gated", "norm")),
+        Node("shifted", "scale_shift", ("sum", "scale", "shift")),
+        Node("steps", "elementwise", ("shifted",), {}, ALL_STEPS),
+        Node("largest", "max_pool", ("steps",), window(1, 2, kernel=(3, 3))),
+        Node("average", "avg_pool", ("sum",), window(1, 2, kernel=(3, 3), count_padding=0)),
+        Node("border", "pad", ("average",), {**no_border, "channels": (0, 1), "fill": -1.0}),
+        Node("joined", "concat", ("largest", "border")),
+        Node("first", "conv2d", ("joined", "w.first"), window(groups=1)),
+        Node("flat", "flatten", ("first",)),
+        Node("fc", "linear", ("flat", "w.fc"), {}, (("tanh",),)),
+        Node("rbf", "rbf", ("fc", "codes")),
+    )
+    assert {node.op for node in nodes} == set(OPS)
+    assert {step[0] for step in ALL_STEPS} == set(EPILOGUES)
+    return Graph("x", (1, 3, 12, 12), nodes, constants, "rbf")

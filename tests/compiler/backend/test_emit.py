@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from convforge.compiler.backend.emit import emit_sources, plan_arena
+from convforge.compiler.backend.program import build_program
+from convforge.compiler.backend.schedule import build_schedule
+from convforge.compiler.backend.target import AARCH64_LINUX, X86_64_LINUX, native
+from convforge.compiler.ir.graph import Node
+from convforge.compiler.kernels.resize import scratch_bytes
+from convforge.compiler.passes.order import run_passes
+from convforge.compiler.pipeline import compile_graph
+
+# The card is one string literal; C11 promises 4095 bytes, all compilers take more.
+STRICT = ("-Wall", "-Wextra", "-Werror", "-pedantic", "-Wno-overlength-strings")
+
+COMPILERS = [
+    pytest.param(
+        "gcc", id="gcc", marks=pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc")
+    ),
+    pytest.param(
+        f"{sys.executable} -m ziglang cc",
+        id="zig",
+        marks=pytest.mark.skipif(not importlib.util.find_spec("ziglang"), reason="no ziglang"),
+    ),
+]
+
+NASTY = (
+    "quotes \" and '",
+    "back\\slash \\n \\",
+    "comment */ int x; /* // *//",
+    "trigraph ??/ ??=",
+    "lines\nand\r\ttabs\0",
+    "über 고양이 🐈 \u202e",
+    "",
+    "%s %n",
+)
+
+IN_ANOTHER_PROCESS = """
+import hashlib, pickle, sys
+from convforge.compiler.backend.emit import emit_sources, plan_arena
+from convforge.compiler.backend.program import build_program
+from convforge.compiler.backend.schedule import build_schedule
+from convforge.compiler.backend.target import X86_64_LINUX
+from convforge.compiler.passes.order import run_passes
+graph, card = pickle.load(sys.stdin.buffer)
+program = build_program(run_passes(graph))
+schedule = build_schedule(program)
+plan = plan_arena(program, schedule, card)
+sources = emit_sources(program, schedule, plan, card=card, target=X86_64_LINUX)
+for name, content in sources.items():
+    print(name, hashlib.sha256(content).hexdigest())
+"""
+
+
+def emit(graph, card, target=X86_64_LINUX):
+    program = build_program(run_passes(graph))
+    schedule = build_schedule(program)
+    plan = plan_arena(program, schedule, card)
+    return emit_sources(program, schedule, plan, card=card, target=target)
+
+
+@pytest.fixture
+def card(make_card):
+    return make_card(tuple("abcde"), shape=(3, 12, 12))
+
+
+def test_the_same_network_gives_the_same_bytes(zoo, card):
+    assert emit(zoo, card) == emit(zoo, card)
+
+
+@pytest.mark.parametrize("seed", ["0", "1"])
+def test_another_process_with_another_hash_seed_gives_the_same_bytes(zoo, card, seed):
+    done = subprocess.run(
+        [sys.executable, "-c", IN_ANOTHER_PROCESS],
+        input=pickle.dumps((zoo, card)),
+        env={**os.environ, "PYTHONHASHSEED": seed},
+        capture_output=True,
+        check=True,
+    )
+    expected = [
+        f"{name} {hashlib.sha256(content).hexdigest()}" for name, content in emit(zoo, card).items()
+    ]
+    assert done.stdout.decode().splitlines() == expected
+
+
+def test_the_weights_are_little_endian_float32(zoo, card):
+    program = build_program(run_passes(zoo))
+    found = np.frombuffer(emit(zoo, card)["weights.bin"], "<f4")
+    np.testing.assert_array_equal(found, program.weights)
+
+
+def test_the_text_of_a_small_network(make_graph, make_card, golden):
+    graph = make_graph(
+        Node("features.pool", "max_pool", ("x",), {
+            "kernel": (2, 2), "stride": (2, 2), "dilation": (1, 1), "padding": (0, 0, 0, 0),
+        }, (("relu",), ("affine", 2.0, 0.5))),
+        Node("head.flatten", "flatten", ("features.pool",)),
+        Node("head.linear", "linear", ("head.flatten", "w", "b")),
+        shape=(1, 1, 4, 4),
+        w=np.arange(8).reshape(2, 4),
+        b=np.ones(2),
+    )  # fmt: skip
+    sources = emit(graph, make_card(("cat", "dog"), shape=(1, 4, 4)))
+    golden("model.c", sources["model.c"].decode())
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_every_source_compiles_without_a_warning_at_every_level(zoo, card, compiler, monkeypatch):
+    monkeypatch.setenv("CC", compiler)
+    assert compile_graph(zoo, card=card, target=native(), flags=STRICT).library[:4] == b"\x7fELF"
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_layer_names_of_any_characters_do_no_harm(
+    make_graph, make_card, baseline, compiler, monkeypatch
+):
+    monkeypatch.setenv("CC", compiler)
+    nodes = [Node("flat", "flatten", ("x",))]
+    for name in NASTY:
+        nodes.append(Node(name, "add", (nodes[-1].name, "flat")))
+    graph = make_graph(*nodes, shape=(1, 1, 2, 1))
+    compile_graph(graph, card=make_card(shape=(1, 2, 1)), target=baseline, flags=STRICT)
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_class_names_of_any_characters_come_back(
+    make_graph, make_card, open_compiled, compiler, monkeypatch
+):
+    monkeypatch.setenv("CC", compiler)
+    graph = make_graph(Node("flat", "flatten", ("x",)), shape=(1, 1, len(NASTY), 1))
+    card = replace(make_card(NASTY, shape=(1, len(NASTY), 1)), data={"uri": 'a "b" \\ */ ??/'})
+    runtime = open_compiled(graph, card, flags=STRICT)
+    assert runtime.classes == NASTY
+    assert runtime.card == card
+
+
+def test_a_card_of_many_classes_comes_back(make_graph, make_card, open_compiled):
+    classes = tuple(f"class {i}, 분류 {i}" for i in range(1000))
+    graph = make_graph(Node("flat", "flatten", ("x",)), shape=(1, 1, 1000, 1))
+    assert open_compiled(graph, make_card(classes, shape=(1, 1000, 1))).classes == classes
+
+
+def test_the_arena_holds_the_preprocessings_scratch_only_before_the_layers(zoo, card):
+    program = build_program(run_passes(zoo))
+    plan = plan_arena(program, build_schedule(program), card)
+    scratch = next(name for name in plan.offsets if "scratch" in name)
+    assert plan.arena_bytes >= scratch_bytes(card.preprocess)
+    assert plan.offsets[scratch] != plan.offsets["x"]
+    # Some layer's buffer lies where the scratch was.
+    end = plan.offsets[scratch] + scratch_bytes(card.preprocess)
+    others = [start for name, start in plan.offsets.items() if name not in {scratch, "x"}]
+    assert any(plan.offsets[scratch] <= start < end for start in others)
+
+
+def test_an_arm_artifact_asks_no_x86_processor(zoo, card):
+    text = emit(zoo, card, AARCH64_LINUX)["artifact.c"].decode()
+    assert "cpuid" not in text
+    assert text.count("cf_forward_baseline") == 2
+    assert "cpuid" in emit(zoo, card)["artifact.c"].decode()
+
+
+def test_every_source_says_whose_it_is(zoo, card):
+    for name, content in emit(zoo, card).items():
+        if name.endswith((".c", ".h")):
+            assert b"belongs to whoever generated it" in content

@@ -1,0 +1,167 @@
+"""The C interface from C and C++: with sanitizers, and held against Python's runtime."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from convforge.compiler.backend.package import save_artifact
+from convforge.compiler.backend.target import native
+from convforge.compiler.backend.toolchain import units
+from convforge.compiler.pipeline import compile_graph
+from convforge.runtime import Runtime
+
+SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1")
+
+# Prints the logits of a fixed input and the probabilities of a fixed image at every level, and
+# uses all of the interface, refusals included.
+MAIN = r"""
+#include "convforge.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void print(const char *what, const char *level, const float *values)
+{
+    printf("%s %s", what, level);
+    for (int i = 0; i < cf_classes(); i++)
+        printf(" %a", (double)values[i]);
+    printf("\n");
+}
+
+static int use(cf_context *context)
+{
+    if (!context)
+        return 0;
+    float *input = malloc(sizeof(float) * (size_t)cf_input_floats());
+    float *result = malloc(sizeof(float) * (size_t)cf_classes());
+    uint8_t *rgb = malloc(3 * 7 * 5);
+    if (!input || !result || !rgb)
+        abort();
+    for (int i = 0; i < cf_input_floats(); i++)
+        input[i] = (float)(i % 17) / 8.0f - 1.0f;
+    for (int i = 0; i < 3 * 7 * 5; i++)
+        rgb[i] = (uint8_t)(i * 37);
+    for (int repeat = 0; repeat < 2; repeat++) {
+        if (cf_run(context, input, result) != CF_OK)
+            abort();
+        print("logits", cf_level_name(context), result);
+        if (cf_predict(context, rgb, 7, 5, result) != CF_OK)
+            abort();
+        print("probabilities", cf_level_name(context), result);
+        if (cf_predict(context, rgb, 0, 5, result) != CF_IMAGE_SIZE)
+            abort();
+        if (cf_predict(context, rgb, 7, 1 << 30, result) != CF_IMAGE_SIZE)
+            abort();
+    }
+    free(input);
+    free(result);
+    free(rgb);
+    cf_destroy(context);
+    return 1;
+}
+
+int main(int count, char **levels)
+{
+    if (cf_abi() != CF_ABI || cf_context_bytes() <= 0 || cf_card()[0] != '{')
+        abort();
+    if (cf_create_at("no such level") || !use(cf_create()))
+        abort();
+    cf_destroy(NULL);
+    for (int i = 1; i < count; i++)
+        use(cf_create_at(levels[i]));
+    return 0;
+}
+"""
+
+
+@pytest.fixture
+def card(make_card):
+    return make_card(tuple("abcde"), shape=(3, 12, 12))
+
+
+def parse(stdout):
+    """{(what, level): values}; both repetitions must be the same."""
+    found = {}
+    for line in stdout.splitlines():
+        what, level, *values = line.split()
+        row = [float.fromhex(value) for value in values]
+        assert found.setdefault((what, level), row) == row
+    return found
+
+
+def input_of_main():
+    return np.float32(np.arange(432) % 17).reshape(1, 3, 12, 12) / np.float32(8) - np.float32(1)
+
+
+def image_of_main():
+    return np.uint8(np.arange(105) * 37 % 256).reshape(5, 7, 3)
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc")
+def test_a_c_program_gets_the_same_numbers_without_a_sanitizers_complaint(zoo, card, tmp_path):
+    target = native()
+    compiled = compile_graph(zoo, card=card, target=target)
+    for name, content in compiled.sources.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "main.c").write_text(MAIN)
+    strict = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic")
+    jobs = [["main.c", "main.o", *strict], *([u.source, u.object, *u.flags] for u in units(target))]
+    running = [
+        subprocess.Popen(["gcc", *flags, *SANITIZE, "-c", source, "-o", made], cwd=tmp_path)
+        for source, made, *flags in jobs
+    ]
+    assert [process.wait() for process in running] == [0] * len(jobs)
+    link = ["gcc", *SANITIZE, *(made for _, made, *_ in jobs), "-o", "main", "-lm"]
+    subprocess.run(link, cwd=tmp_path, check=True)
+    levels = [level.name for level in target.levels]
+    done = subprocess.run(
+        ["./main", *levels], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+    save_artifact(compiled.library, tmp_path / "net.so")
+    found = parse(done.stdout)
+    assert ("logits", "baseline") in found
+    for (what, level), values in found.items():
+        runtime = Runtime(tmp_path / "net.so", level=level)
+        if what == "logits":
+            expected = runtime.logits(input_of_main())[0]
+        else:
+            expected = runtime.probabilities([image_of_main()])[0]
+        np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="no g++")
+def test_the_header_is_cpp_too(zoo, card, baseline, tmp_path):
+    compiled = compile_graph(zoo, card=card, target=baseline)
+    (tmp_path / "convforge.h").write_bytes(compiled.sources["convforge.h"])
+    (tmp_path / "user.cpp").write_text(
+        '#include "convforge.h"\nint main() { return cf_abi() == CF_ABI ? CF_OK : 1; }\n'
+    )
+    flags = ("-std=c++11", "-Wall", "-Wextra", "-Werror", "-pedantic", "-fsyntax-only")
+    subprocess.run(["g++", *flags, "user.cpp"], cwd=tmp_path, check=True)
+
+
+@pytest.mark.skipif(not shutil.which("nm"), reason="no nm")
+def test_the_library_shows_its_interface_and_nothing_else(zoo, card, baseline, tmp_path):
+    compiled = compile_graph(zoo, card=card, target=baseline)
+    (tmp_path / "net.so").write_bytes(compiled.library)
+    done = subprocess.run(
+        ["nm", "-D", "--defined-only", "net.so"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    shown = {line.split()[-1] for line in done.stdout.splitlines()}
+    header = compiled.sources["convforge.h"].decode()
+    declared = {
+        line.split("(")[0].split()[-1].lstrip("*")
+        for line in header.splitlines()
+        if line.startswith("CF_API")
+    }
+    assert shown - {"_init", "_fini"} == declared

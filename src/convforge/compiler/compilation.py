@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,6 @@ from convforge.errors import InputError, PackageError, UnsupportedError
 from convforge.files import check_destination
 
 if TYPE_CHECKING:
-    from os import PathLike
-
     from convforge.classifier import Classifier
 
 
@@ -75,11 +74,15 @@ def _classifier(model: Classifier | str | PathLike[str]) -> Classifier:
         from convforge.classifier import Classifier  # noqa: PLC0415  (imports torch)
     except ModuleNotFoundError as error:
         raise PackageError(
-            f"compiling needs torch to read the network ({error}); "
-            f'install it with: pip install "convforge[train]"'
+            f"compiling needs torch to read the network ({error}); install it with "
+            '`pip install "convforge[train]"`'
         ) from None
     if isinstance(model, Classifier):
         return model
+    if not isinstance(model, str | PathLike):
+        raise InputError(
+            f"compile: got a {type(model).__name__}; expected a Classifier or the path of its file"
+        )
     if not Path(model).is_file():
         raise InputError(f"{model}: no such file; expected a classifier that `save` wrote")
     return Classifier.load(Path(model))

@@ -24,6 +24,9 @@ MAIN = r"""
 #include <stdlib.h>
 #include <string.h>
 
+#define LARGEST (3 * 300 * 7)
+static const int SIZES[][2] = {{1, 1}, {7, 300}, {300, 7}, {33, 33}};
+
 static void print(const char *what, const char *level, const float *values)
 {
     printf("%s %s", what, level);
@@ -38,12 +41,12 @@ static int use(cf_context *context)
         return 0;
     float *input = malloc(sizeof(float) * (size_t)cf_input_floats());
     float *result = malloc(sizeof(float) * (size_t)cf_classes());
-    uint8_t *rgb = malloc(3 * 7 * 5);
+    uint8_t *rgb = malloc(LARGEST);
     if (!input || !result || !rgb)
         abort();
     for (int i = 0; i < cf_input_floats(); i++)
         input[i] = (float)(i % 17) / 8.0f - 1.0f;
-    for (int i = 0; i < 3 * 7 * 5; i++)
+    for (int i = 0; i < LARGEST; i++)
         rgb[i] = (uint8_t)(i * 37);
     for (int repeat = 0; repeat < 2; repeat++) {
         if (cf_run(context, input, result) != CF_OK)
@@ -52,6 +55,11 @@ static int use(cf_context *context)
         if (cf_predict(context, rgb, 7, 5, result) != CF_OK)
             abort();
         print("probabilities", cf_level_name(context), result);
+        /* pixels at the very end of their memory, so that one too many is an error */
+        for (int k = 0; k < 4; k++)
+            if (cf_predict(context, rgb + LARGEST - 3 * SIZES[k][0] * SIZES[k][1], SIZES[k][0],
+                           SIZES[k][1], result) != CF_OK)
+                abort();
         if (cf_predict(context, rgb, 0, 5, result) != CF_IMAGE_SIZE)
             abort();
         if (cf_predict(context, rgb, 7, 1 << 30, result) != CF_IMAGE_SIZE)

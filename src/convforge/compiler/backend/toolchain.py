@@ -52,7 +52,7 @@ def find_compiler() -> tuple[str, ...]:
         return (sys.executable, "-m", "ziglang", "cc")
     raise ToolchainError(
         "no C compiler: neither cc, gcc nor clang is on PATH and the package ziglang is not "
-        'installed; install one with: pip install "convforge[compile]"'
+        'installed; install the latter with `pip install "convforge[compile]"`'
     )
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from functools import cache
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from convforge.analysis.rows import shape_text
 from convforge.analysis.summary import Summary, describe
@@ -23,12 +25,36 @@ if TYPE_CHECKING:
 NONE = "\N{EN DASH}"  # in a cell without a value
 
 
+# Layers without multiply-adds; running them takes most of the time that counting takes.
+POINTWISE = (nn.BatchNorm2d, nn.Dropout, nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.SiLU)
+
+
+class Counts(NamedTuple):
+    """Parameters that a prediction reads, and multiply-adds of an image."""
+
+    parameters: int
+    macs: int
+
+
 @cache
-def summary(name: str, **arguments: Any) -> Summary:
-    """A network of the catalogue, described; without memory for its weights."""
+def summary(name: str) -> Summary:
+    """A network of the catalogue, described layer by layer."""
+    return describe(name)
+
+
+@cache
+def counts(name: str, **arguments: Any) -> Counts:
+    """The totals of `summary`, in a quarter of the time, by torch's own counter."""
     with torch.device("meta"):
-        net = create(name, **arguments)
-    return describe(net)
+        net = create(name, **arguments).eval()
+    parameters = sum(p.numel() for half in (net.features, net.head) for p in half.parameters())
+    for module in list(net.modules()):
+        for path, child in module.named_children():
+            if isinstance(child, POINTWISE):
+                setattr(module, path, nn.Identity())
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        net(torch.zeros(1, *net.input_shape, device="meta"))
+    return Counts(parameters, counter.get_total_flops() // 2)
 
 
 def volume_of(found: Summary, name: str) -> Volume:

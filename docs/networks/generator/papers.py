@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import published
 from cells import (
     NONE,
+    counts,
     exact,
     markdown,
     parameters_of,
@@ -101,15 +102,15 @@ def resnet_1() -> str:
     rows = []
     for stage in range(4):
         maps, wide = (resnet.TABLE_1[group[0]][0] << stage for group in (basic, deep))
-        counts = {depth: str(counts[stage]) for depth, (_, counts) in resnet.TABLE_1.items()}
+        repeats = {depth: str(blocks[stage]) for depth, (_, blocks) in resnet.TABLE_1.items()}
         rows.append(
             (
                 f"conv{stage + 2}_x",
                 size(volume_of(summary("resnet18"), f"conv{stage + 2}").shape[1:]),
                 f"3x3, {maps}; 3x3, {maps}",
-                *(counts[depth] for depth in basic),
+                *(repeats[depth] for depth in basic),
                 f"1x1, {wide // 4}; 3x3, {wide // 4}; 1x1, {wide}",
-                *(counts[depth] for depth in deep),
+                *(repeats[depth] for depth in deep),
             )
         )
     heads = ("stage", "output", "block", *map(str, basic), "bottleneck", *map(str, deep))
@@ -119,14 +120,14 @@ def resnet_1() -> str:
 def resnet_cifar() -> str:
     """The networks of section 4.2 with the errors of table 6."""
     rows = []
-    for depth, (maps, counts) in resnet.CIFAR_TABLE.items():
-        found = summary(f"resnet{depth}")
+    for depth, (maps, blocks) in resnet.CIFAR_TABLE.items():
+        found = counts(f"resnet{depth}")
         twin = f"plain{depth}"
         rows.append(
             (
                 f"`resnet{depth}`",
                 f"`{twin}`" if twin in CATALOG else NONE,
-                str(counts[0]),
+                str(blocks[0]),
                 f"{maps}, {2 * maps}, {4 * maps}",
                 exact(found.parameters),
                 short(found.macs),
@@ -160,10 +161,10 @@ def multipliers(name: str) -> str:
     table = {"mobilenet_v1": published.MOBILENET_V1, "mobilenet_v2": published.MOBILENET_V2}[name]
     rows = []
     for (width, pixels), (macs, parameters, top1) in table.items():
-        found = summary(name, width=width, input_size=pixels)
-        counts = (exact(found.parameters), f"{parameters} M")
+        found = counts(name, width=width, input_size=pixels)
+        size_cells = (exact(found.parameters), f"{parameters} M")
         operations = (f"{found.macs / 1e6:.1f} M", f"{macs} M")
-        rows.append((str(width), str(pixels), *counts, *operations, f"{top1:.1f}"))
+        rows.append((str(width), str(pixels), *size_cells, *operations, f"{top1:.1f}"))
     heads = ("width", "pixels", "parameters", "published", "multiply-adds", "published")
     return markdown((*heads, "top-1, %, published"), rows, numbers=range(7))
 
@@ -209,12 +210,12 @@ def efficientnet_1() -> str:
 
 def compound() -> str:
     """Coefficients of every variant, what the rule gives, what multiply-adds grow by."""
-    base = summary("efficientnet_b0").macs
+    base = counts("efficientnet_b0").macs
     rows = []
     for variant, phi in PHI.items():
         width, depth, pixels, _ = efficientnet.COMPOUND[variant]
         rule = efficientnet.compound_scaling(phi)
-        growth = summary(f"efficientnet_{variant}").macs / base
+        growth = counts(f"efficientnet_{variant}").macs / base
         pairs = ((width, f"{rule[0]:.2f}"), (depth, f"{rule[1]:.2f}"), (pixels, f"{rule[2]:.0f}"))
         cells = [str(cell) for pair in pairs for cell in pair]
         rows.append((f"`{variant}`", str(phi), *cells, f"{growth:.1f}", f"{2**phi:.1f}"))

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING
 
 import peers
 import published
-from cells import NONE, exact, macs_of, markdown, parameters_of, short, size, summary, typeset
+from cells import (
+    NONE,
+    counts,
+    exact,
+    macs_of,
+    markdown,
+    parameters_of,
+    short,
+    size,
+    summary,
+    typeset,
+)
 
 from convforge.analysis.rows import view_text
 from convforge.analysis.source import source_of
@@ -46,10 +57,10 @@ def layers(name: str) -> str:
         last, names = alike[-1], f"`{alike[0].name}`"
         if len(alike) > 1:
             names += f" … `{last.name}`"
-        made, then, output, *counts = _making(found, last)
+        made, then, output, *figures = _making(found, last)
         sees = view_text(found.rows[last.rows.stop - 1].view)
         times = "" if len(alike) == 1 else f"{len(alike)} x "
-        costs = (NONE if count == "0" else times + count for count in counts)
+        costs = (NONE if count == "0" else times + count for count in figures)
         rows.append((names, made, then or NONE, output, sees, *costs))
     rows.append(("**all**", "", "", "", "", exact(found.parameters), exact(found.macs)))
     heads = ("layer", "made by", "then", "output", "sees", "parameters", "multiply-adds")
@@ -61,12 +72,12 @@ def costs(*names: str) -> str:
     rows = []
     for name in names:
         for cost in published.COSTS.get(name, (published.Cost("no figures known", None, None),)):
-            pixels = cost.input_size or CATALOG[name].input_size
-            found = summary(name) if not cost.input_size else summary(name, input_size=pixels)
+            other = {"input_size": cost.input_size} if cost.input_size else {}
+            found = counts(name, **other)
             rows.append(
                 (
                     f"`{name}`",
-                    str(pixels),
+                    str(cost.input_size or CATALOG[name].input_size),
                     exact(found.parameters),
                     exact(cost.parameters),
                     _difference(found.parameters, cost.parameters),
@@ -100,8 +111,8 @@ def index() -> str:
             (
                 f"[`{name}`]({entry.module}.md)",
                 str(entry.input_size),
-                exact(summary(name).parameters),
-                short(summary(name).macs),
+                exact(counts(name).parameters),
+                short(counts(name).macs),
                 published.TOP_1.get(name, NONE),
                 _weights(name),
             )
@@ -121,8 +132,8 @@ def forms() -> str:
 
 def _making(found: Summary, volume: Volume) -> tuple[str, str, str, str, str]:
     """By what two layers are told apart: made by, then, output, parameters, multiply-adds."""
-    counts = exact(parameters_of(found, volume)), exact(macs_of(found, volume))
-    return volume.what, _following(found, volume), size(volume.shape), *counts
+    figures = exact(parameters_of(found, volume)), exact(macs_of(found, volume))
+    return volume.what, _following(found, volume), size(volume.shape), *figures
 
 
 def _following(found: Summary, volume: Volume) -> str:

@@ -29,9 +29,9 @@ def generator(folder):
     """The generator's modules, by name."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder / "generator")
-        names = ("build", "papers", "peers", "published", "tables")
+        names = ("build", "cells", "papers", "peers", "published", "tables")
         yield {name: importlib.import_module(name) for name in names}
-        for name in (*names, "cells"):
+        for name in names:
             del sys.modules[name]
 
 
@@ -149,6 +149,12 @@ def test_tables_of_a_page_can_differ_only_where_marks_stand(generator):
     assert after == filled(after)
     assert after.startswith("a\n<!-- table: costs lenet5 -->\n")
     assert after.endswith("<!-- end -->\nb\n")
+
+
+@pytest.mark.parametrize("name", ["lenet5", "googlenet", "resnet20", "efficientnet_b0"])
+def test_totals_are_those_of_the_description(name, generator):
+    counts, found = generator["cells"].counts(name), generator["cells"].summary(name)
+    assert counts == (found.parameters, found.macs)
 
 
 def test_a_layers_table_adds_up(generator):

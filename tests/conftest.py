@@ -6,9 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from convforge.images import source
+
+# Fixed seeds and no clock: a test passes or fails for the code's sake alone.
+settings.register_profile("convforge", derandomize=True, deadline=None)
+settings.load_profile("convforge")
 
 
 @pytest.fixture(scope="session")

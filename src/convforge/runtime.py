@@ -49,11 +49,15 @@ class Runtime:
         check_seal(self.path)
         try:
             self._library = ctypes.CDLL(str(self.path))
+            _declare(self._library)
         except OSError as error:
             raise ArtifactError(
                 f"{self.path}: built for another machine ({error}); compile it on this one"
             ) from None
-        _declare(self._library)
+        except AttributeError as error:
+            raise ArtifactError(
+                f"{self.path}: lacks a part of an artifact's interface ({error}); compile it again"
+            ) from None
         self._level = level
         self._local = threading.local()
         self.card = Card.loads(

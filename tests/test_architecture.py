@@ -61,6 +61,7 @@ TEST_FILES_OF_NO_MODULE = {
     "test_chapter",
     "test_convolution",
     "test_examples",
+    "test_public",
     "test_tiny",
 }
 

@@ -64,6 +64,7 @@ def parse_command():
 
     def parse(words):
         context = group.make_context("convforge", list(words), resilient_parsing=True)
+        context.resilient_parsing = False
         name, command, rest = group.resolve_command(context, words)
         values, _, _ = command.make_parser(command.context_class(command)).parse_args(list(rest))
         return name, values

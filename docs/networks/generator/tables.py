@@ -150,7 +150,8 @@ def _difference(count: int, figure: int | str | None) -> str:
         return NONE
     if isinstance(figure, str):
         number, unit = figure.split()
-        return f"{count / (float(number) * UNITS[unit]) - 1:+.1%}"
+        share = f"{count / (float(number) * UNITS[unit]) - 1:+.1%}"
+        return "0.0%" if share in ("+0.0%", "-0.0%") else share
     return "0" if count == figure else f"{count - figure:+,}"
 
 

@@ -17,11 +17,12 @@ def network(request, summary_of):
     return request.param, summary_of(request.param)
 
 
-def test_rows_and_unused_hold_every_parameter_of_every_network_once(network, on_meta):
+def test_counts_are_the_catalogues_and_rows_and_unused_hold_every_parameter_once(network, on_meta):
     name, summary = network
     everything = sum(p.numel() for p in on_meta(name).parameters())
     assert summary.parameters + sum(summary.unused.values()) == everything
     assert summary.parameters == catalog.entry(name).parameters
+    assert summary.macs == catalog.entry(name).macs
 
 
 def test_every_operator_of_every_network_is_counted_and_its_field_known(network):

@@ -132,6 +132,7 @@ def _network_record(name: str, entry: catalog.Entry) -> dict[str, object]:
         "name": name,
         "paper": entry.paper,
         "parameters": entry.parameters,
+        "macs": entry.macs,
         "input_shape": [entry.in_channels, entry.input_size, entry.input_size],
         "num_classes": entry.num_classes,
         "weights": [

@@ -12,7 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from convforge.analysis.rows import bytes_text
+from convforge.analysis.rows import bytes_text, count_text
 from convforge.cli.console import printable
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def networks(
     entries: Mapping[str, Entry], published: Mapping[str, Mapping[str, Published]]
 ) -> Table:
     """The catalogue, with the accuracy of published weights where there are some."""
-    headers = ("network", "input", "classes", "parameters", "weights", "top-1", "paper")
+    headers = ("network", "input", "classes", "parameters", "MACs", "weights", "top-1", "paper")
     table = make_table("", *headers, left=("network", "weights", "paper"))
     for name, entry in entries.items():
         weights = published.get(name, {})
@@ -136,6 +136,7 @@ def networks(
             f"{entry.in_channels}x{entry.input_size}x{entry.input_size}",
             f"{entry.num_classes:,}",
             f"{entry.parameters:,}",
+            count_text(entry.macs),
             "\n".join(weights),
             "\n".join(f"{one.top1_percent:.1f} %" for one in weights.values()),
             entry.paper.partition(",")[0],

@@ -28,7 +28,8 @@ class Entry:
     its builder: keyword arguments num_classes, in_channels, input_size where its layers depend on
     it, and the network's own, each of these with a default.
     `parameters` is the published count of trainable parameters of `features` and `head` for the
-    default arguments; side heads, which no prediction uses, are not in it.
+    default arguments; side heads, which no prediction uses, are not in it. `macs` are the
+    multiply-adds of one prediction, as `analysis.summary.describe` counts them.
     """
 
     module: str
@@ -36,6 +37,7 @@ class Entry:
     input_size: int
     num_classes: int
     parameters: int
+    macs: int
     paper: str
 
 
@@ -50,56 +52,56 @@ HOWARD_2017 = "Howard et al. 2017, MobileNets: Efficient convolutional neural ne
 SANDLER_2018 = "Sandler et al. 2018, MobileNetV2: Inverted residuals and linear bottlenecks"
 TAN_2019 = "Tan and Le 2019, EfficientNet: Rethinking model scaling"
 
-# name: (module, in_channels, input_size in pixels, num_classes, parameters, paper)
+# name: (module, in_channels, input_size in pixels, num_classes, parameters, macs, paper)
 CATALOG: dict[str, Entry] = {
-    "lenet5": Entry("lenet", 1, 32, 10, 60_000, LECUN_1998),
-    "lenet5_relu": Entry("lenet", 1, 32, 10, 61_706, LECUN_1998),
-    "alexnet": Entry("alexnet", 3, 227, 1000, 60_965_224, KRIZHEVSKY_2012),
-    "alexnet_owt": Entry("alexnet", 3, 224, 1000, 61_100_840, KRIZHEVSKY_2014),
-    "nin": Entry("nin", 3, 224, 1000, 7_595_176, LIN_2014),
-    "nin_cifar": Entry("nin", 3, 32, 10, 966_986, LIN_2014),
-    "vgg11": Entry("vgg", 3, 224, 1000, 132_863_336, SIMONYAN_2015),
-    "vgg11_bn": Entry("vgg", 3, 224, 1000, 132_868_840, SIMONYAN_2015),
-    "vgg13": Entry("vgg", 3, 224, 1000, 133_047_848, SIMONYAN_2015),
-    "vgg13_bn": Entry("vgg", 3, 224, 1000, 133_053_736, SIMONYAN_2015),
-    "vgg16": Entry("vgg", 3, 224, 1000, 138_357_544, SIMONYAN_2015),
-    "vgg16_bn": Entry("vgg", 3, 224, 1000, 138_365_992, SIMONYAN_2015),
-    "vgg19": Entry("vgg", 3, 224, 1000, 143_667_240, SIMONYAN_2015),
-    "vgg19_bn": Entry("vgg", 3, 224, 1000, 143_678_248, SIMONYAN_2015),
-    "googlenet": Entry("googlenet", 3, 224, 1000, 6_998_552, SZEGEDY_2015),
-    "googlenet_bn": Entry("googlenet", 3, 224, 1000, 6_624_904, SZEGEDY_2015),
-    "resnet18": Entry("resnet", 3, 224, 1000, 11_689_512, HE_2016),
-    "resnet34": Entry("resnet", 3, 224, 1000, 21_797_672, HE_2016),
-    "resnet50": Entry("resnet", 3, 224, 1000, 25_557_032, HE_2016),
-    "resnet50_v1": Entry("resnet", 3, 224, 1000, 25_557_032, HE_2016),
-    "resnet101": Entry("resnet", 3, 224, 1000, 44_549_160, HE_2016),
-    "resnet152": Entry("resnet", 3, 224, 1000, 60_192_808, HE_2016),
-    "plain18": Entry("resnet", 3, 224, 1000, 11_515_688, HE_2016),
-    "plain34": Entry("resnet", 3, 224, 1000, 21_623_848, HE_2016),
-    "resnet20": Entry("resnet", 3, 32, 10, 269_722, HE_2016),
-    "resnet32": Entry("resnet", 3, 32, 10, 464_154, HE_2016),
-    "resnet44": Entry("resnet", 3, 32, 10, 658_586, HE_2016),
-    "resnet56": Entry("resnet", 3, 32, 10, 853_018, HE_2016),
-    "resnet110": Entry("resnet", 3, 32, 10, 1_727_962, HE_2016),
-    "plain20": Entry("resnet", 3, 32, 10, 269_722, HE_2016),
-    "plain32": Entry("resnet", 3, 32, 10, 464_154, HE_2016),
-    "plain44": Entry("resnet", 3, 32, 10, 658_586, HE_2016),
-    "plain56": Entry("resnet", 3, 32, 10, 853_018, HE_2016),
-    "mobilenet_v1": Entry("mobilenet_v1", 3, 224, 1000, 4_231_976, HOWARD_2017),
-    "mobilenet_v2": Entry("mobilenet_v2", 3, 224, 1000, 3_504_872, SANDLER_2018),
-    "efficientnet_b0": Entry("efficientnet", 3, 224, 1000, 5_288_548, TAN_2019),
-    "efficientnet_b1": Entry("efficientnet", 3, 240, 1000, 7_794_184, TAN_2019),
-    "efficientnet_b2": Entry("efficientnet", 3, 260, 1000, 9_109_994, TAN_2019),
-    "efficientnet_b3": Entry("efficientnet", 3, 300, 1000, 12_233_232, TAN_2019),
-    "efficientnet_b4": Entry("efficientnet", 3, 380, 1000, 19_341_616, TAN_2019),
-    "efficientnet_b5": Entry("efficientnet", 3, 456, 1000, 30_389_784, TAN_2019),
-    "efficientnet_b6": Entry("efficientnet", 3, 528, 1000, 43_040_704, TAN_2019),
-    "efficientnet_b7": Entry("efficientnet", 3, 600, 1000, 66_347_960, TAN_2019),
-    "efficientnet_lite0": Entry("efficientnet", 3, 224, 1000, 4_652_008, TAN_2019),
-    "efficientnet_lite1": Entry("efficientnet", 3, 240, 1000, 5_416_680, TAN_2019),
-    "efficientnet_lite2": Entry("efficientnet", 3, 260, 1000, 6_092_072, TAN_2019),
-    "efficientnet_lite3": Entry("efficientnet", 3, 280, 1000, 8_197_096, TAN_2019),
-    "efficientnet_lite4": Entry("efficientnet", 3, 300, 1000, 13_006_568, TAN_2019),
+    "lenet5": Entry("lenet", 1, 32, 10, 60_000, 421_984, LECUN_1998),
+    "lenet5_relu": Entry("lenet", 1, 32, 10, 61_706, 416_520, LECUN_1998),
+    "alexnet": Entry("alexnet", 3, 227, 1000, 60_965_224, 724_406_816, KRIZHEVSKY_2012),
+    "alexnet_owt": Entry("alexnet", 3, 224, 1000, 61_100_840, 714_188_480, KRIZHEVSKY_2014),
+    "nin": Entry("nin", 3, 224, 1000, 7_595_176, 1_100_188_800, LIN_2014),
+    "nin_cifar": Entry("nin", 3, 32, 10, 966_986, 222_486_528, LIN_2014),
+    "vgg11": Entry("vgg", 3, 224, 1000, 132_863_336, 7_609_090_048, SIMONYAN_2015),
+    "vgg11_bn": Entry("vgg", 3, 224, 1000, 132_868_840, 7_609_090_048, SIMONYAN_2015),
+    "vgg13": Entry("vgg", 3, 224, 1000, 133_047_848, 11_308_466_176, SIMONYAN_2015),
+    "vgg13_bn": Entry("vgg", 3, 224, 1000, 133_053_736, 11_308_466_176, SIMONYAN_2015),
+    "vgg16": Entry("vgg", 3, 224, 1000, 138_357_544, 15_470_264_320, SIMONYAN_2015),
+    "vgg16_bn": Entry("vgg", 3, 224, 1000, 138_365_992, 15_470_264_320, SIMONYAN_2015),
+    "vgg19": Entry("vgg", 3, 224, 1000, 143_667_240, 19_632_062_464, SIMONYAN_2015),
+    "vgg19_bn": Entry("vgg", 3, 224, 1000, 143_678_248, 19_632_062_464, SIMONYAN_2015),
+    "googlenet": Entry("googlenet", 3, 224, 1000, 6_998_552, 1_582_671_872, SZEGEDY_2015),
+    "googlenet_bn": Entry("googlenet", 3, 224, 1000, 6_624_904, 1_498_376_192, SZEGEDY_2015),
+    "resnet18": Entry("resnet", 3, 224, 1000, 11_689_512, 1_814_073_344, HE_2016),
+    "resnet34": Entry("resnet", 3, 224, 1000, 21_797_672, 3_663_761_408, HE_2016),
+    "resnet50": Entry("resnet", 3, 224, 1000, 25_557_032, 4_089_184_256, HE_2016),
+    "resnet50_v1": Entry("resnet", 3, 224, 1000, 25_557_032, 3_857_973_248, HE_2016),
+    "resnet101": Entry("resnet", 3, 224, 1000, 44_549_160, 7_801_405_440, HE_2016),
+    "resnet152": Entry("resnet", 3, 224, 1000, 60_192_808, 11_513_626_624, HE_2016),
+    "plain18": Entry("resnet", 3, 224, 1000, 11_515_688, 1_794_805_760, HE_2016),
+    "plain34": Entry("resnet", 3, 224, 1000, 21_623_848, 3_644_493_824, HE_2016),
+    "resnet20": Entry("resnet", 3, 32, 10, 269_722, 40_551_040, HE_2016),
+    "resnet32": Entry("resnet", 3, 32, 10, 464_154, 68_862_592, HE_2016),
+    "resnet44": Entry("resnet", 3, 32, 10, 658_586, 97_174_144, HE_2016),
+    "resnet56": Entry("resnet", 3, 32, 10, 853_018, 125_485_696, HE_2016),
+    "resnet110": Entry("resnet", 3, 32, 10, 1_727_962, 252_887_680, HE_2016),
+    "plain20": Entry("resnet", 3, 32, 10, 269_722, 40_551_040, HE_2016),
+    "plain32": Entry("resnet", 3, 32, 10, 464_154, 68_862_592, HE_2016),
+    "plain44": Entry("resnet", 3, 32, 10, 658_586, 97_174_144, HE_2016),
+    "plain56": Entry("resnet", 3, 32, 10, 853_018, 125_485_696, HE_2016),
+    "mobilenet_v1": Entry("mobilenet_v1", 3, 224, 1000, 4_231_976, 568_740_352, HOWARD_2017),
+    "mobilenet_v2": Entry("mobilenet_v2", 3, 224, 1000, 3_504_872, 300_774_272, SANDLER_2018),
+    "efficientnet_b0": Entry("efficientnet", 3, 224, 1000, 5_288_548, 385_814_752, TAN_2019),
+    "efficientnet_b1": Entry("efficientnet", 3, 240, 1000, 7_794_184, 686_802_832, TAN_2019),
+    "efficientnet_b2": Entry("efficientnet", 3, 260, 1000, 9_109_994, 993_561_872, TAN_2019),
+    "efficientnet_b3": Entry("efficientnet", 3, 300, 1000, 12_233_232, 1_827_141_392, TAN_2019),
+    "efficientnet_b4": Entry("efficientnet", 3, 380, 1000, 19_341_616, 4_393_771_024, TAN_2019),
+    "efficientnet_b5": Entry("efficientnet", 3, 456, 1000, 30_389_784, 10_266_384_752, TAN_2019),
+    "efficientnet_b6": Entry("efficientnet", 3, 528, 1000, 43_040_704, 19_067_593_536, TAN_2019),
+    "efficientnet_b7": Entry("efficientnet", 3, 600, 1000, 66_347_960, 37_745_884_192, TAN_2019),
+    "efficientnet_lite0": Entry("efficientnet", 3, 224, 1000, 4_652_008, 385_187_552, TAN_2019),
+    "efficientnet_lite1": Entry("efficientnet", 3, 240, 1000, 5_416_680, 600_185_232, TAN_2019),
+    "efficientnet_lite2": Entry("efficientnet", 3, 260, 1000, 6_092_072, 859_736_272, TAN_2019),
+    "efficientnet_lite3": Entry("efficientnet", 3, 280, 1000, 8_197_096, 1_383_321_872, TAN_2019),
+    "efficientnet_lite4": Entry("efficientnet", 3, 300, 1000, 13_006_568, 2_553_034_336, TAN_2019),
 }
 
 

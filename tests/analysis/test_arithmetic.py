@@ -134,7 +134,7 @@ def test_the_receptive_field_of_vgg16s_last_pooling_is_212_at_jump_32():
 )  # fmt: skip
 def test_the_receptive_field_is_where_the_gradient_arrives(chain, index):
     field = a.receptive_field(chain)
-    x = torch.ones(1, 1, 900, dtype=torch.float64, requires_grad=True)
+    x = torch.ones(1, 1, 1000, dtype=torch.float64, requires_grad=True)
     y = x
     for window in chain:
         y = nn.functional.conv1d(

@@ -7,8 +7,8 @@ A page is written by hand but for what stands between two marks,
     <!-- end -->
 
 which is what the function `layers` of `tables` or `papers` gives for "vgg16"; "vgg1?" stands for
-every network of such a name. A picture `![…](vgg16.svg)` is that network's drawing. A test builds
-all of it again, and fails where a page and its network say different things.
+every network of such a name, as does "vgg*". A picture `![…](vgg16.svg)` is that network's drawing.
+A test builds all of it again, and fails where a page and its network say different things.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from convforge.analysis.drawing import summary_svg
 from convforge.networks.catalog import CATALOG
 
 FOLDER = Path(__file__).resolve().parents[1]
-MARK = re.compile(r"(<!-- table: (\w+)((?: [\w?]+)*) -->\n).*?(<!-- end -->)", flags=re.DOTALL)
+MARK = re.compile(r"(<!-- table: (\w+)((?: [\w?*]+)*) -->\n).*?(<!-- end -->)", flags=re.DOTALL)
 PICTURE = re.compile(r"!\[[^\]]+\]\((\w+)\.svg\)")
 
 

@@ -106,7 +106,7 @@ def size(shape: Shape) -> str:
 
 def typeset(text: str) -> str:
     """With multiplication signs for "3x3" and "2 x conv"."""
-    return re.sub(r"(?<=\d)x(?=\d)|(?<=\d )x(?= )", TIMES, text)
+    return re.sub(r"(?<=\d)x(?=\d)|(?<=\w )x(?= \w)", TIMES, text)
 
 
 def markdown(

@@ -93,13 +93,15 @@ def costs(*names: str) -> str:
 
 
 def deviations(*names: str) -> str:
-    """What the file of a network says of how it differs from its paper."""
+    """What the file of a network says of how it differs from its paper, by name where needed."""
     told = [(name, source.deviations) for name in names if (source := source_of(name))]
     parts = []
     for text, group in groupby(told, key=lambda pair: pair[1]):
-        who = ", ".join(f"`{name}`" for name, _ in group)
+        alike = [f"`{name}`" for name, _ in group]
         words = text[:1].upper() + text[1:] if text else "None."
-        parts.append(textwrap.fill(f"- {who}: {words}", WIDTH, subsequent_indent="  "))
+        if len(alike) < len(told):
+            words = f"{', '.join(alike)}: {words}"
+        parts.append(textwrap.fill(f"- {words}", WIDTH, subsequent_indent="  "))
     return typeset("\n".join(parts))
 
 

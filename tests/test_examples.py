@@ -3,8 +3,12 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from convforge.compiler.backend.toolchain import find_compiler
+from convforge.images.decode import decode
 from convforge.loading import load
 
 # As `python examples/digits.py FOLDER`, with a recipe of so many epochs.
@@ -41,6 +45,40 @@ def test_digits_compares_torch_and_artifact_and_tells_whether_99_percent_are_rea
         for name in ("digits.safetensors", "digits.so")
     ]
     assert answers[0] == answers[1]
+
+
+def test_photo_names_the_cat_and_the_cup_with_published_weights(repository):
+    command = [sys.executable, repository / "examples" / "photo.py"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    answers = done.stdout.splitlines()
+    assert answers[0] == "chelsea.png"
+    assert "cat" in answers[1]
+    assert answers[4] == "coffee.png"
+    assert "espresso" in answers[5]
+
+
+def test_predict_gives_in_c_what_python_gives(repository, artifact_file, scans, tmp_path):
+    program, source = tmp_path / "predict", repository / "examples" / "predict.c"
+    flags = ("-std=c11", "-Wall", "-Wextra", "-Werror")
+    build = [*find_compiler(), *flags, source, artifact_file, "-o", program]
+    subprocess.run(build, check=True)
+    pixels = decode(scans[0])
+    Image.fromarray(pixels).save(tmp_path / "scan.ppm")
+    done = subprocess.run([program, tmp_path / "scan.ppm"], capture_output=True, check=True)
+    found = [np.float32(line.split()[1]) for line in done.stdout.splitlines()]
+    np.testing.assert_array_equal(found, load(artifact_file).probabilities([pixels])[0])
+
+
+@pytest.mark.parametrize(
+    ("content", "code"), [(b"P6 8 8 255\nab", 1), (b"P6 1 1 65535\nabcdef", 2), (b"a letter", 2)]
+)
+def test_predict_refuses_what_is_no_image(repository, artifact_file, tmp_path, content, code):
+    program, source = tmp_path / "predict", repository / "examples" / "predict.c"
+    subprocess.run([*find_compiler(), source, artifact_file, "-o", program], check=True)
+    (tmp_path / "scan.ppm").write_bytes(content)
+    done = subprocess.run([program, tmp_path / "scan.ppm"], capture_output=True, check=False)
+    assert done.returncode == code
 
 
 def test_examples_are_short(repository):

@@ -20,6 +20,7 @@ def test_the_list_is_json_for_machines(cli):
     assert [record["name"] for record in records] == list(CATALOG)
     (resnet,) = [record for record in records if record["name"] == "resnet50"]
     assert resnet["parameters"] == 25_557_032
+    assert resnet["macs"] == CATALOG["resnet50"].macs
     assert resnet["input_shape"] == [3, 224, 224]
     assert [weights["tag"] for weights in resnet["weights"]] == ["imagenet", "imagenet_v1"]
     assert resnet["weights"][1]["top1_percent"] == 76.13

@@ -7,15 +7,17 @@ Parameters without and with the two side heads, multiply-adds at 224 pixels with
     googlenet_bn   6,624,904   13,004,888   1.50 G
 
 The side heads sit behind inception 4a and 4d, their losses count 0.3 each, and only training runs
-them. `googlenet` deviates from the paper in nothing that it states; it states no constants of the
-response normalisation (AlexNet's here) and no initialisation (Kaiming here). Its table's row conv1
-says 2.7K parameters where 64 kernels of 7x7 on 3 channels have 9.4K; some of its other figures are
-rounded so that they differ from their own row by up to 7 %.
+them. Initialisation is Kaiming's.
 
-`googlenet_bn` is torchvision's: batch normalisation after every convolution instead of biases and
-response normalisation, 3x3 kernels where the paper has 5x5 (a slip in the original port that its
-weights keep), 2x2 pooling before inception 5a, dropout 0.2 instead of 0.4, side heads that average
-to 4x4 at any size. Kaiming initialisation.
+`googlenet`. Deviations: none from what the paper states; it states no constants of the response
+normalisation (AlexNet's here) and no initialisation. Its table's row conv1 says 2.7K parameters
+where 64 kernels of 7x7 on 3 channels have 9.4K; some of its other figures are rounded so that they
+differ from their own row by up to 7 %.
+
+`googlenet_bn`. Deviations: those of torchvision and its weights: batch normalisation after every
+convolution instead of biases and response normalisation, 3x3 kernels where the paper has 5x5 (a
+slip in the original port that its weights keep), 2x2 pooling before inception 5a, dropout 0.2
+instead of 0.4, side heads that average to 4x4 at any size.
 """
 
 from __future__ import annotations

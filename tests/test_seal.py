@@ -52,9 +52,10 @@ def test_any_cut_is_noticed(sealed):
         assert not is_sealed(sealed)
 
 
-def test_a_cut_at_the_front_or_in_the_middle_is_noticed(sealed):
+def test_bytes_that_are_missing_or_were_added_are_noticed(sealed):
     raw = sealed.read_bytes()
-    for damaged in (raw[1:], raw[:100] + raw[101:], b"\0" + raw, raw[-64:]):
+    grown = raw[: len(CONTENT)] + b"more" + raw[len(CONTENT) :]
+    for damaged in (raw[1:], raw[:100] + raw[101:], b"\0" + raw, raw[-64:], grown):
         sealed.write_bytes(damaged)
         with pytest.raises(ArtifactError, match=r"net\.so: damaged.*compile it again"):
             check_seal(sealed)

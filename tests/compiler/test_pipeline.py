@@ -6,6 +6,8 @@ network of every operation, in backend/.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -117,6 +119,15 @@ def test_a_prediction_of_the_flattened_input_is_its_softmax(make_graph, make_car
     logits = (np.array([200, 100, 50]) - 100) / 50
     expected = np.exp(logits) / np.exp(logits).sum()
     np.testing.assert_allclose(runtime.probabilities([image]), [expected], rtol=1e-6)
+
+
+def test_logits_in_the_thousands_give_probabilities_too(make_graph, make_card, open_compiled):
+    card = make_card("rgb", shape=(3, 1, 1))
+    card = replace(card, preprocess=replace(card.preprocess, std=(0.05,) * 3))
+    runtime = open_compiled(make_graph(FLAT, shape=(1, 3, 1, 1)), card)
+    pixels = [np.array([[colour]], np.uint8) for colour in ((255, 0, 254), (0, 0, 0))]
+    expected = [[1, 0, np.exp(-20)], [1 / 3] * 3]
+    np.testing.assert_allclose(runtime.probabilities(pixels), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

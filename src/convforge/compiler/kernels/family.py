@@ -4,9 +4,10 @@ A layer becomes one C function of its own, with every size in it a number:
 
     static void SYMBOL(const float *restrict x0, …, const float *restrict w0, …, float *restrict y)
 
-x are the inputs that are computed, w the arrays that `pack` gave, y the result; all are aligned to
-64 bytes and none overlaps y. A kernel that needs memory besides gets `float *restrict workspace`
-before y, for the time of the call.
+x are the inputs that are computed, w the arrays that `pack` gave, y the result; none overlaps y.
+All are aligned to 64 bytes, but for the network's own input and output, which are the caller's and
+aligned as any float is. A kernel that needs memory besides gets `float *restrict workspace` before
+y, for the time of the call.
 """
 
 from __future__ import annotations

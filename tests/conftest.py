@@ -9,7 +9,39 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+from convforge.card import Card
 from convforge.images import source
+from convforge.images.preprocess import Preprocess
+
+GREY = Preprocess(
+    resize=(32, 32), crop=(32, 32), mean=(30.0,), std=(60.0,), interpolation="bicubic"
+)
+
+
+@pytest.fixture(scope="session")
+def make_classifier():
+    """An untrained classifier of a catalogue network, the same one for the same arguments."""
+    import torch
+
+    from convforge.classifier import Classifier
+    from convforge.networks.catalog import create
+
+    def make(network="lenet5_relu", *, classes=tuple("0123456789"), preprocess=GREY):
+        torch.manual_seed(0)
+        net = create(network, num_classes=len(classes), in_channels=preprocess.channels)
+        card = Card(
+            network=network, arguments=net.arguments, classes=classes, preprocess=preprocess
+        )
+        return Classifier(net, card)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def picture():
+    """An RGB image of 40x30 random pixels."""
+    return np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
+
 
 # Fixed seeds and no clock: a test passes or fails for the code's sake alone.
 settings.register_profile("convforge", derandomize=True, deadline=None)

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
-from PIL import Image
 
 from convforge.errors import DataError
 
@@ -33,13 +32,6 @@ MAX_SIDE = 32_768  # pixels, of an image before and after the resize: bounds mem
 
 IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
 IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
-
-_FILTERS = {
-    "box": Image.Resampling.BOX,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,11 +141,13 @@ class Preprocess:
 
     def pixels(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Resize and crop: uint8 [H, W, 3] → uint8 [crop height, crop width, channels]."""
+        from PIL import Image  # noqa: PLC0415  (the record and an artifact do without)
+
         picture = Image.fromarray(image)
         if self.channels == 1:
             picture = picture.convert("L")
         height, width = self.resized_size(height=image.shape[0], width=image.shape[1])
-        picture = picture.resize((width, height), _FILTERS[self.interpolation])
+        picture = picture.resize((width, height), Image.Resampling[self.interpolation.upper()])
         top, left = self.crop_offset(height=height, width=width)
         picture = picture.crop((left, top, left + self.crop[1], top + self.crop[0]))
         return np.asarray(picture, dtype=np.uint8).reshape(*self.crop, self.channels)

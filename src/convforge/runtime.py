@@ -83,7 +83,7 @@ class Runtime:
     @property
     def context_bytes(self) -> int:
         """Memory that each predicting thread holds beside the weights."""
-        return int(self._library.cf_context_bytes())
+        return int(self._library.cf_context_bytes(self._context()))
 
     def predict(
         self, image: str | Path | Image.Image | NDArray[np.uint8], *, top: int = 5
@@ -141,7 +141,7 @@ class Runtime:
             context = self._library.cf_create()
             reason = "not enough memory for one prediction"
         else:
-            context = self._library.cf_create_at(self._level.encode())
+            context = self._library.cf_create_with(self._level.encode(), 0)
             reason = (
                 f"cannot run at level {self._level!r}, which this CPU or this artifact lacks; "
                 "leave the level out to get the best one"
@@ -163,11 +163,11 @@ def _declare(library: ctypes.CDLL) -> None:
     pointer, text = ctypes.c_void_p, ctypes.c_char_p
     functions: dict[str, tuple[object, list[object]]] = {
         "cf_create": (pointer, []),
-        "cf_create_at": (pointer, [text]),
+        "cf_create_with": (pointer, [text, ctypes.c_int]),
         "cf_destroy": (None, [pointer]),
         "cf_level_name": (text, [pointer]),
         "cf_card": (text, []),
-        "cf_context_bytes": (ctypes.c_int64, []),
+        "cf_context_bytes": (ctypes.c_int64, [pointer]),
         "cf_run": (ctypes.c_int, [pointer, _FLOATS, _FLOATS]),
         "cf_predict": (
             ctypes.c_int,

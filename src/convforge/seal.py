@@ -18,7 +18,7 @@ from convforge.errors import ArtifactError
 if TYPE_CHECKING:
     from pathlib import Path
 
-ABI = 1  # version of the C interface; an artifact of any other is refused
+ABI = 2  # version of the C interface; an artifact of any other is refused
 
 _MAGIC = b"convforge-so\0\0\0\0"
 _SEAL = struct.Struct("<16sIIQ32s")

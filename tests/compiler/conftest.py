@@ -142,16 +142,23 @@ def run_layers(
         out = Writer()
         for i, (kernel, layer, pack) in enumerate(zip(chosen, layers, packs, strict=True)):
             size = kernel.workspace(layer)
+            pieces = kernel.units(layer) if kernel.units else 0
             head = signature(
-                f"layer_{i}", inputs=len(layer.inputs), weights=len(pack), workspace=size
+                f"layer_{i}",
+                inputs=len(layer.inputs),
+                weights=len(pack),
+                workspace=size,
+                pieces=bool(pieces),
             )
             with out.block(head):
                 kernel.emit(layer, out)
-            _emit_entry(out, i, inputs=len(layer.inputs), weights=len(pack), workspace=size)
+            names = [f"x{k}" for k in range(len(layer.inputs))]
+            names += [f"w{k}" for k in range(len(pack))]
+            _emit_entry(out, i, names, workspace=size, units=pieces)
         steps = epilogue_functions(layer.node.epilogue for layer in layers)
         folder = tmp_path_factory.mktemp("layers")
         preludes = "".join(dict.fromkeys(kernel.prelude for kernel in chosen))
-        text = interface.MODEL_HEAD + preludes + steps + out.text()
+        text = interface.LAYERS_HEAD + preludes + steps + out.text()
         (folder / "layers.c").write_text(text)
         command = [*find_compiler(), *LAYER_FLAGS, *flags, "layers.c", "-o", "layers.so", "-lm"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
@@ -165,15 +172,19 @@ def run_layers(
     return run
 
 
-def _emit_entry(out: Writer, number: int, *, inputs: int, weights: int, workspace: int) -> None:
-    names = [f"x{i}" for i in range(inputs)] + [f"w{i}" for i in range(weights)]
+def _emit_entry(out: Writer, number: int, names: list[str], *, workspace: int, units: int) -> None:
+    # Units one by one and the last ones first: their order must not matter.
     heads = ", ".join([*(f"const float *{name}" for name in names), "float *y"])
     out.line(f"void run_{number}({heads});")
     with out.block(f"void run_{number}({heads})"):
         if workspace:
-            out.line(f"static float workspace[{workspace}];")
-            names.append("workspace")
-        out.line(f"layer_{number}({', '.join([*names, 'y'])});")
+            out.line(f"static float workspace[{workspace}] __attribute__((aligned(64)));")
+        arguments = ", ".join([*names, *(["workspace"] if workspace else []), "y"])
+        if not units:
+            out.line(f"layer_{number}({arguments});")
+            return
+        with out.block(f"for (int unit = {units}; unit > 0; unit--)"):
+            out.line(f"layer_{number}({arguments}, unit - 1, unit);")
 
 
 def _call(

@@ -32,9 +32,11 @@ class Compiled:
 
 
 def compile_graph(
-    graph: Graph, *, card: Card, target: Target, flags: Sequence[str] = ()
+    graph: Graph, *, card: Card, target: Target, threads: int = 1, flags: Sequence[str] = ()
 ) -> Compiled:
     """Compile a graph for a target; `flags` go to the C compiler too (sanitizers, warnings).
+
+    `threads` is how many compute one image where the artifact's user asks for no other number.
 
     Raises UnsupportedError where the graph's input or output is not what the card says.
     """
@@ -43,7 +45,7 @@ def compile_graph(
     program = build_program(optimized)
     schedule = build_schedule(program)
     plan = plan_arena(program, schedule, card)
-    sources = emit_sources(program, schedule, plan, card=card, target=target)
+    sources = emit_sources(program, schedule, plan, card=card, target=target, threads=threads)
     library = build_library(sources, target=target, extra=flags)
     return Compiled(library, sources, program.weight_bytes, plan.arena_bytes, plan.lower_bound)
 

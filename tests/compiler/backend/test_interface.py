@@ -14,7 +14,7 @@ from convforge.compiler.backend.toolchain import units
 from convforge.compiler.pipeline import compile_graph
 from convforge.runtime import Runtime
 
-SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1")
+SANITIZERS = ("address,undefined", "thread")
 
 # Prints the logits of a fixed input and the probabilities of a fixed image at every level, and
 # uses all of the interface, refusals included.
@@ -35,14 +35,17 @@ static void print(const char *what, const char *level, const float *values)
     printf("\n");
 }
 
-static int use(cf_context *context)
+static int use(cf_context *context, int threads)
 {
     if (!context)
         return 0;
+    if (cf_threads(context) != threads || cf_context_bytes(context) <= 0)
+        abort();
     float *input = malloc(sizeof(float) * (size_t)cf_input_floats());
     float *result = malloc(sizeof(float) * (size_t)cf_classes());
     uint8_t *rgb = malloc(LARGEST);
-    if (!input || !result || !rgb)
+    int64_t *spent = malloc(sizeof(int64_t) * (size_t)cf_layers());
+    if (!input || !result || !rgb || !spent)
         abort();
     for (int i = 0; i < cf_input_floats(); i++)
         input[i] = (float)(i % 17) / 8.0f - 1.0f;
@@ -52,6 +55,12 @@ static int use(cf_context *context)
         if (cf_run(context, input, result) != CF_OK)
             abort();
         print("logits", cf_level_name(context), result);
+        if (cf_profile(context, input, result, spent) != CF_OK)
+            abort();
+        print("logits", cf_level_name(context), result);
+        for (int i = 0; i < cf_layers(); i++)
+            if (spent[i] < 0 || !cf_layer_name(i)[0])
+                abort();
         if (cf_predict(context, rgb, 7, 5, result) != CF_OK)
             abort();
         print("probabilities", cf_level_name(context), result);
@@ -68,19 +77,25 @@ static int use(cf_context *context)
     free(input);
     free(result);
     free(rgb);
+    free(spent);
     cf_destroy(context);
     return 1;
 }
 
 int main(int count, char **levels)
 {
-    if (cf_abi() != CF_ABI || cf_context_bytes() <= 0 || cf_card()[0] != '{')
+    if (cf_abi() != CF_ABI || cf_card()[0] != '{')
         abort();
-    if (cf_create_at("no such level") || !use(cf_create()))
+    if (cf_layer_name(-1) || cf_layer_name(cf_layers()))
+        abort();
+    if (cf_create_with("no such level", 1) || cf_create_with(NULL, 65) || cf_create_with(NULL, -1))
+        abort();
+    if (!use(cf_create(), 2) || !use(cf_create_with(NULL, 1), 1))
         abort();
     cf_destroy(NULL);
     for (int i = 1; i < count; i++)
-        use(cf_create_at(levels[i]));
+        for (int threads = 1; threads <= 3; threads++)
+            use(cf_create_with(levels[i], threads), threads);
     return 0;
 }
 """
@@ -110,20 +125,24 @@ def image_of_main():
 
 
 @pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc")
-def test_a_c_program_gets_the_same_numbers_without_a_sanitizers_complaint(zoo, card, tmp_path):
+@pytest.mark.parametrize("sanitizers", SANITIZERS)
+def test_a_c_program_gets_the_same_numbers_without_a_sanitizers_complaint(
+    zoo, card, sanitizers, tmp_path
+):
     target = native()
-    compiled = compile_graph(zoo, card=card, target=target)
+    compiled = compile_graph(zoo, card=card, target=target, threads=2)
+    sanitize = (f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all", "-g", "-O1")
     for name, content in compiled.sources.items():
         (tmp_path / name).write_bytes(content)
     (tmp_path / "main.c").write_text(MAIN)
     strict = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic")
     jobs = [["main.c", "main.o", *strict], *([u.source, u.object, *u.flags] for u in units(target))]
     running = [
-        subprocess.Popen(["gcc", *flags, *SANITIZE, "-c", source, "-o", made], cwd=tmp_path)
+        subprocess.Popen(["gcc", *flags, *sanitize, "-c", source, "-o", made], cwd=tmp_path)
         for source, made, *flags in jobs
     ]
     assert [process.wait() for process in running] == [0] * len(jobs)
-    link = ["gcc", *SANITIZE, *(made for _, made, *_ in jobs), "-o", "main", "-lm"]
+    link = ["gcc", *sanitize, *(made for _, made, *_ in jobs), "-o", "main", "-lm", "-pthread"]
     subprocess.run(link, cwd=tmp_path, check=True)
     levels = [level.name for level in target.levels]
     done = subprocess.run(

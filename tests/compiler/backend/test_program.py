@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from convforge.compiler.backend.program import build_program
+from convforge.compiler.backend.program import Place, build_program
 from convforge.compiler.ir.graph import Node
 from convforge.compiler.kernels.family import ALIGNMENT
 
@@ -28,15 +28,13 @@ def graph(make_graph, draw):
 
 def test_flattening_is_no_call_and_shares_its_sources_buffer(graph):
     program = build_program(graph)
-    assert [call.output for call in program.calls] == ["a.conv", "fc", "relu"]
-    assert [call.inputs for call in program.calls] == [("x",), ("a.conv",), ("fc",)]
+    assert [call.output for call in program.calls] == list(map(Place, ("a.conv", "fc", "relu")))
+    assert [call.inputs for call in program.calls] == [(Place(n),) for n in ("x", "a.conv", "fc")]
     assert "flat" not in program.buffers
 
 
 def test_a_buffer_holds_its_value(graph):
-    buffers = build_program(graph).buffers
-    sizes = {name: size for name, size in buffers.items() if "workspace" not in name}
-    assert sizes == {"x": 108, "a.conv": 576, "fc": 5, "relu": 5}
+    assert build_program(graph).buffers == {"x": 108, "a.conv": 576, "fc": 5, "relu": 5}
 
 
 def test_a_flattened_output_is_its_sources_buffer(graph):
@@ -44,9 +42,11 @@ def test_a_flattened_output_is_its_sources_buffer(graph):
     assert program.output == "a.conv"
 
 
-def test_a_flattened_input_is_the_input(make_graph):
+def test_an_output_that_is_the_input_is_copied_from_it(make_graph):
     program = build_program(make_graph(Node("flat", "flatten", ("x",))))
-    assert (program.calls, program.input, program.output) == ((), "x", "x")
+    (call,) = program.calls
+    assert (call.inputs, call.output.buffer) == ((Place("x"),), program.output)
+    assert program.buffers == {"x": 108, program.output: 108}
     assert program.weight_bytes == 0
 
 
@@ -68,11 +68,10 @@ def test_symbols_are_names_in_c_and_distinct(graph):
     assert suffixes == ["a_b", "a_b", "_", "1___2", ""]
 
 
-def test_a_workspace_is_a_buffer_of_its_own(make_graph, draw):
-    conv = Node("c", "conv2d", ("x", "w"), CONV)
-    wide = make_graph(conv, shape=(1, 64, 9, 9), w=draw(64, 64, 3, 3))
-    (call,) = build_program(wide).calls
-    size = call.kernel.workspace(call.layer)
-    assert size > 0
-    assert build_program(wide).buffers[call.workspace] == size
-    assert call.workspace not in {"x", "c"}
+def test_a_thread_needs_the_largest_workspace(make_graph, draw):
+    convs = [Node(f"c{i}", "conv2d", ("x", f"w{i}"), CONV) for i in range(2)]
+    graph = make_graph(*convs, shape=(1, 64, 9, 9), w0=draw(64, 64, 3, 3), w1=draw(64, 64, 3, 3))
+    program = build_program(graph)
+    sizes = [call.kernel.workspace(call.layer) for call in program.calls]
+    assert 0 <= program.workspace_bytes - 4 * max(sizes) < ALIGNMENT
+    assert program.workspace_bytes % ALIGNMENT == 0

@@ -6,8 +6,6 @@ from convforge.compiler.backend.program import build_program
 from convforge.compiler.backend.schedule import Lifetime, build_schedule
 from convforge.compiler.ir.graph import Node
 
-CONV = {"stride": (1, 1), "dilation": (1, 1), "padding": (1, 1, 1, 1), "groups": 1}
-
 
 def step(name, source):
     return Node(name, "elementwise", (source,), {}, (("relu",),))
@@ -35,17 +33,6 @@ def test_a_buffer_lives_from_its_call_to_its_last_reader(make_graph):
 
 def test_the_output_lies_in_the_callers_memory(make_graph):
     assert set(lifetimes(make_graph(step("a", "x"), step("b", "a"), output="a"))) == {"x", "b"}
-
-
-def test_the_input_lives_even_where_it_is_the_output(make_graph):
-    assert lifetimes(make_graph(Node("flat", "flatten", ("x",)))) == {"x": Lifetime(0, 0)}
-
-
-def test_a_workspace_lives_for_its_call(make_graph, draw):
-    conv = Node("conv", "conv2d", ("a", "w"), CONV)
-    graph = make_graph(step("a", "x"), conv, shape=(1, 64, 9, 9), w=draw(64, 64, 3, 3))
-    (workspace,) = (name for name in lifetimes(graph) if name not in {"x", "a"})
-    assert lifetimes(graph)[workspace] == Lifetime(2, 2)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from convforge.errors import ToolchainError
 
 ONE_LEVEL = Target("test", ".so", (Level("baseline", (), "1"),))
 SOURCES = {
-    "model.c": b"void CF_FORWARD(void);\nvoid CF_FORWARD(void)\n{\n}\n",
+    "model.c": b"void CF_STEPS(void);\nvoid CF_STEPS(void)\n{\n}\n",
     "preprocess.c": b"int cf_preprocess(void);\nint cf_preprocess(void)\n{\n    return 0;\n}\n",
     "artifact.c": b"int answer(void);\nint answer(void)\n{\n    return 42;\n}\n",
     "weights.S": b'    .section .note.GNU-stack,"",%progbits\n',

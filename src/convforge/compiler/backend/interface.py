@@ -6,6 +6,8 @@ is global, so that every thread works with a context of its own.
 
 from __future__ import annotations
 
+from importlib.resources import files
+
 from convforge.seal import ABI
 from convforge.version import __version__
 
@@ -47,16 +49,20 @@ typedef struct cf_context cf_context;
 /* Version of this interface that the artifact was built with; compare with CF_ABI. */
 CF_API int cf_abi(void);
 
-/* All memory for one prediction at a time; NULL when there is none. One context a thread. */
+/* All memory for one prediction at a time; NULL when there is none. A context belongs to one thread
+ * at a time; it computes with as many as the artifact was compiled for. */
 CF_API cf_context *cf_create(void);
 
-/* The same at a given level, "avx2" say; NULL where the CPU or the artifact lacks it too. */
-CF_API cf_context *cf_create_at(const char *level);
+/* The same at a given level, "avx2" say, NULL for the best one, and with this many threads, 0 for
+ * the artifact's own number; NULL too where the CPU or the artifact lacks the level or the threads.
+ */
+CF_API cf_context *cf_create_with(const char *level, int threads);
 
 CF_API void cf_destroy(cf_context *context);
 
-/* Name of the instruction-set level that the context runs at. */
+/* Name of the instruction-set level that the context runs at, and its number of threads. */
 CF_API const char *cf_level_name(const cf_context *context);
+CF_API int cf_threads(const cf_context *context);
 
 /* The card: network, class names, preprocessing, metrics, as JSON in UTF-8. */
 CF_API const char *cf_card(void);
@@ -66,10 +72,16 @@ CF_API int cf_classes(void);
 CF_API int cf_input_floats(void);
 
 /* Bytes that a context holds beside the weights. */
-CF_API int64_t cf_context_bytes(void);
+CF_API int64_t cf_context_bytes(const cf_context *context);
 
 /* One preprocessed image [channels][height][width] to logits[cf_classes()]. */
 CF_API int cf_run(cf_context *context, const float *input, float *logits);
+
+/* The same, with the time that each of the cf_layers() layers took, in nanoseconds. */
+CF_API int cf_layers(void);
+CF_API const char *cf_layer_name(int layer);
+CF_API int cf_profile(cf_context *context, const float *input, float *logits,
+                      int64_t *nanoseconds);
 
 /* One image, rows of 8-bit RGB without gaps, to probabilities[cf_classes()]. */
 CF_API int cf_predict(cf_context *context, const uint8_t *rgb, int32_t width, int32_t height,
@@ -82,18 +94,28 @@ CF_API int cf_predict(cf_context *context, const uint8_t *rgb, int32_t width, in
 #endif
 """
 
-MODEL_HEAD = """\
+LAYERS_HEAD = """\
 #include <math.h>
 #include <string.h>
 
+"""
+
+MODEL_HEAD = (
+    LAYERS_HEAD
+    + """\
+#include "steps.h"
+
 /* Compiled once for every instruction-set level, under another name each time. */
-#ifndef CF_FORWARD
-#define CF_FORWARD cf_forward_baseline
+#ifndef CF_STEPS
+#define CF_STEPS cf_steps_baseline
 #endif
 
-void CF_FORWARD(const float *input, float *output, char *arena, const float *weights);
+extern const cf_step CF_STEPS[];
 
 """
+)
+
+STEPS = files(__package__).joinpath("steps.h").read_text()
 
 WEIGHTS = """\
     .section .rodata
@@ -110,24 +132,25 @@ cf_weights:
 
 ARTIFACT_HEAD = """\
 #include "convforge.h"
+#include "steps.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define CF_ALIGNMENT 64
 """
 
-FORWARD_TYPE = """\
+LEVEL_TYPE = """\
 extern const float cf_weights[] __attribute__((visibility("hidden")));
 
-typedef void cf_forward(const float *input, float *output, char *arena, const float *weights);
 typedef int cf_preprocess(const uint8_t *rgb, int32_t width, int32_t height, float *out,
                           void *scratch);
 
 typedef struct {
     const char *name;
-    cf_forward *forward;
+    const cf_step *steps;
     cf_preprocess *preprocess;
 } cf_level;
 
@@ -165,11 +188,23 @@ static int cf_x86_level(void)
 
 """
 
-ARTIFACT_BODY = """\
+ARTIFACT_BODY = (
+    """\
+static int64_t cf_now(void)
+{
+    struct timespec now;
+    timespec_get(&now, TIME_UTC);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+"""
+    + files(__package__).joinpath("executor.c").read_text()
+    + """
 struct cf_context {
-    int level;
-    char *arena;
+    int level, threads;
+    char *arena, *workspaces;
     void *allocation;
+    cf_team team;
 };
 
 int cf_abi(void)
@@ -177,42 +212,46 @@ int cf_abi(void)
     return CF_ABI;
 }
 
-static cf_context *cf_create_level(int level)
+static size_t cf_memory(int threads)
 {
-    cf_context *context = malloc(sizeof *context);
+    return (size_t)CF_ARENA_BYTES + (size_t)threads * CF_WORKSPACE_BYTES + CF_ALIGNMENT;
+}
+
+cf_context *cf_create_with(const char *name, int threads)
+{
+    int level = 0;
+    while (level < CF_LEVELS && ((name && strcmp(LEVELS[level].name, name)) || !cf_has(level)))
+        level++;
+    threads = threads ? threads : CF_THREADS;
+    if (level == CF_LEVELS || threads < 1 || threads > CF_MOST_THREADS)
+        return NULL;
+    cf_context *context = calloc(1, sizeof *context);
     if (!context)
         return NULL;
-    context->allocation = malloc((size_t)CF_ARENA_BYTES + CF_ALIGNMENT);
-    if (!context->allocation) {
+    context->level = level;
+    context->threads = threads;
+    context->allocation = malloc(cf_memory(threads));
+    if (!context->allocation || !cf_team_start(&context->team, LEVELS[level].steps, threads)) {
+        free(context->allocation);
         free(context);
         return NULL;
     }
     const uintptr_t start = (uintptr_t)context->allocation;
     context->arena = (char *)context->allocation + (CF_ALIGNMENT - start % CF_ALIGNMENT);
-    context->level = level;
+    context->workspaces = context->arena + CF_ARENA_BYTES;
     return context;
 }
 
 cf_context *cf_create(void)
 {
-    int level = 0;
-    while (!cf_has(level))
-        level++;
-    return cf_create_level(level);
-}
-
-cf_context *cf_create_at(const char *name)
-{
-    for (int level = 0; level < CF_LEVELS; level++)
-        if (strcmp(LEVELS[level].name, name) == 0 && cf_has(level))
-            return cf_create_level(level);
-    return NULL;
+    return cf_create_with(NULL, 0);
 }
 
 void cf_destroy(cf_context *context)
 {
     if (!context)
         return;
+    cf_team_stop(&context->team);
     free(context->allocation);
     free(context);
 }
@@ -220,6 +259,11 @@ void cf_destroy(cf_context *context)
 const char *cf_level_name(const cf_context *context)
 {
     return LEVELS[context->level].name;
+}
+
+int cf_threads(const cf_context *context)
+{
+    return context->threads;
 }
 
 const char *cf_card(void)
@@ -237,14 +281,39 @@ int cf_input_floats(void)
     return CF_INPUT_FLOATS;
 }
 
-int64_t cf_context_bytes(void)
+int64_t cf_context_bytes(const cf_context *context)
 {
-    return (int64_t)sizeof(cf_context) + CF_ARENA_BYTES + CF_ALIGNMENT;
+    return (int64_t)(sizeof *context + cf_memory(context->threads));
+}
+
+static void cf_compute(cf_context *context, const float *input, float *output, int64_t *ends)
+{
+    const cf_job job = {input, output, context->arena, context->workspaces, cf_weights};
+    cf_execute(&context->team, &job, ends);
 }
 
 int cf_run(cf_context *context, const float *input, float *logits)
 {
-    LEVELS[context->level].forward(input, logits, context->arena, cf_weights);
+    cf_compute(context, input, logits, NULL);
+    return CF_OK;
+}
+
+int cf_layers(void)
+{
+    return CF_STEPS_COUNT;
+}
+
+const char *cf_layer_name(int layer)
+{
+    return layer >= 0 && layer < CF_STEPS_COUNT ? LAYERS[layer] : NULL;
+}
+
+int cf_profile(cf_context *context, const float *input, float *logits, int64_t *nanoseconds)
+{
+    const int64_t begin = cf_now();
+    cf_compute(context, input, logits, nanoseconds);
+    for (int i = CF_STEPS_COUNT - 1; i >= 0; i--)
+        nanoseconds[i] -= i ? nanoseconds[i - 1] : begin;
     return CF_OK;
 }
 
@@ -270,8 +339,9 @@ int cf_predict(cf_context *context, const uint8_t *rgb, int32_t width, int32_t h
     float *input = (float *)(void *)(context->arena + CF_INPUT_OFFSET);
     if (level->preprocess(rgb, width, height, input, context->arena + CF_SCRATCH_OFFSET))
         return CF_IMAGE_SIZE;
-    level->forward(input, probabilities, context->arena, cf_weights);
+    cf_compute(context, input, probabilities, NULL);
     cf_softmax(probabilities);
     return CF_OK;
 }
 """
+)

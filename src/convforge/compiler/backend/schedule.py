@@ -34,18 +34,14 @@ class Schedule:
 
 
 def build_schedule(program: Program) -> Schedule:
-    """Lifetimes of a program's buffers.
+    """Lifetimes of a program's buffers: from the first write to any part of one to the last read.
 
-    The output has none: the caller's memory holds it. The input has one even where it is the output
-    too, for the preprocessing writes it.
+    The output has none: the caller's memory holds it.
     """
     first, last = {program.input: 0}, {program.input: 0}
     for step, call in enumerate(program.calls, start=1):
-        first[call.output] = last[call.output] = step
-        if call.workspace:
-            first[call.workspace] = last[call.workspace] = step
-        for name in call.inputs:
-            last[name] = step
-    if program.output != program.input:
-        del first[program.output]
+        first.setdefault(call.output.buffer, step)
+        for place in (*call.inputs, call.output):
+            last[place.buffer] = step
+    del first[program.output]
     return Schedule(program.calls, {name: Lifetime(first[name], last[name]) for name in first})

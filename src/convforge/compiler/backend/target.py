@@ -24,11 +24,15 @@ class Level:
 
 @dataclass(frozen=True)
 class Target:
-    """One kind of artifact. Levels from the best to the one that every CPU has."""
+    """One kind of artifact. Levels from the best to the one that every CPU has.
+
+    `most_threads` bounds how many threads one context computes with; 1 where there are none.
+    """
 
     name: str
     suffix: str
     levels: tuple[Level, ...]
+    most_threads: int = 64
 
 
 X86_64_LINUX = Target(

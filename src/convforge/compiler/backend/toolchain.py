@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from convforge.compiler.backend.target import Target
 
-_COMMON = ("-std=c11", "-O3", "-fPIC", "-fvisibility=hidden", "-fno-math-errno")
+_COMMON = ("-std=c11", "-O3", "-fPIC", "-fvisibility=hidden", "-fno-math-errno", "-pthread")
 # A multiply and an add may become one operation in the network; never in the preprocessing, whose
 # arithmetic has to give Pillow's bits.
 _NETWORK = ("-ffp-contract=fast", "-fno-trapping-math")
@@ -76,7 +76,7 @@ def units(target: Target) -> tuple[Unit, ...]:
         Unit(f"{source}.c", f"{source}_{level.name}.o", (*_COMMON, *flags, *level.flags, rename))
         for level in target.levels
         for source, flags, rename in (
-            ("model", _NETWORK, f"-DCF_FORWARD=cf_forward_{level.name}"),
+            ("model", _NETWORK, f"-DCF_STEPS=cf_steps_{level.name}"),
             ("preprocess", _EXACT, f"-Dcf_preprocess=cf_preprocess_{level.name}"),
         )
     ]
@@ -109,7 +109,9 @@ def build_library(
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(compile_unit, parts))
         objects = [unit.object for unit in parts]
-        _run([*compiler, *extra, "-shared", "-o", "artifact.so", *objects, "-lm"], folder)
+        _run(
+            [*compiler, *extra, "-shared", "-pthread", "-o", "artifact.so", *objects, "-lm"], folder
+        )
         return (Path(folder) / "artifact.so").read_bytes()
 
 

@@ -25,13 +25,13 @@ class Writer:
         self._lines.append("    " * self._depth + text if text else "")
 
     @contextmanager
-    def block(self, header: str) -> Iterator[None]:
-        """Write `header {`, then what the caller writes, one level deeper, then `}`."""
+    def block(self, header: str, *, end: str = "}") -> Iterator[None]:
+        """Write `header {`, then what the caller writes, one level deeper, then `end`."""
         self.line(f"{header} {{")
         self._depth += 1
         yield
         self._depth -= 1
-        self.line("}")
+        self.line(end)
 
     def loop(self, variable: str, count: int) -> AbstractContextManager[None]:
         """Open `for (int variable = 0; variable < count; variable++)`."""

@@ -5,9 +5,12 @@ A layer becomes one C function of its own, with every size in it a number:
     static void SYMBOL(const float *restrict x0, …, const float *restrict w0, …, float *restrict y)
 
 x are the inputs that are computed, w the arrays that `pack` gave, y the result; none overlaps y.
-All are aligned to 64 bytes, but for the network's own input and output, which are the caller's and
-aligned as any float is. A kernel that needs memory besides gets `float *restrict workspace` before
-y, for the time of the call.
+All are aligned to 64 bytes, but for the network's own input and output, which are the caller's, for
+views into other values, and for the images of a batch after the first: these are aligned as any
+float is. A kernel that needs memory besides gets `float *restrict workspace` before
+y, for the time of the call. A kernel whose layers can be cut into units that do not depend on each
+other gets `int begin, int end` behind y and computes these units; several threads may be in one
+layer then, each with a workspace of its own.
 """
 
 from __future__ import annotations
@@ -67,7 +70,9 @@ class Kernel:
     """One family. `cost` compares kernels that accept the same layer: lower wins.
 
     `refuses` gives the reason why it cannot take a layer, None where it can. `workspace` is the
-    memory that it needs besides, in floats. `prelude` is C that its functions call, once a model.
+    memory that a thread needs besides, in floats. `units` is into how many pieces a layer can be
+    cut, None for a kernel whose functions take no piece. `prelude` is C that its functions call,
+    once a model.
     """
 
     name: str
@@ -76,12 +81,16 @@ class Kernel:
     pack: Callable[[Layer], tuple[Array, ...]]
     emit: Callable[[Layer, Writer], None]
     workspace: Callable[[Layer], int] = lambda _layer: 0
+    units: Callable[[Layer], int] | None = None
     prelude: str = ""
 
 
-def signature(symbol: str, *, inputs: int, weights: int, workspace: int = 0) -> str:
+def signature(
+    symbol: str, *, inputs: int, weights: int, workspace: int = 0, pieces: bool = False
+) -> str:
     """Head of a layer's C function."""
     pointers = [f"const float *restrict x{i}" for i in range(inputs)]
     pointers += [f"const float *restrict w{i}" for i in range(weights)]
     pointers += ["float *restrict workspace"] if workspace else []
-    return f"static void {symbol}({', '.join(pointers)}, float *restrict y)"
+    piece = ", int begin, int end" if pieces else ""
+    return f"static void {symbol}({', '.join(pointers)}, float *restrict y{piece})"

@@ -116,6 +116,83 @@ def test_an_unknown_level_is_refused_by_name(artifact_file, level):
         Runtime(artifact_file, level=level)
 
 
+@pytest.mark.parametrize("threads", [-1, 65, 1000])
+def test_a_number_of_threads_out_of_range_is_refused(artifact_file, threads):
+    with pytest.raises(ArtifactError, match=f"cannot run with {threads} threads"):
+        Runtime(artifact_file, threads=threads)
+
+
+def test_any_number_of_threads_computes_the_same(artifact_file, runtime):
+    x = np.random.default_rng(0).standard_normal((2, 1, 32, 32), np.float32)
+    assert runtime.threads == 1
+    for threads in (1, 2, 3):
+        chosen = Runtime(artifact_file, threads=threads)
+        assert chosen.threads == threads
+        np.testing.assert_array_equal(chosen.logits(x), runtime.logits(x))
+
+
+# ---------------------------------------------------------------------------- the network alone
+
+
+def test_running_gives_what_logits_gives_one_by_one(runtime):
+    x = np.random.default_rng(0).standard_normal((1, 1, 32, 32), np.float32)
+    assert (runtime.input_shape, runtime.output_shape) == ((1, 1, 32, 32), (1, 10))
+    np.testing.assert_array_equal(runtime.run(x), runtime.logits(x))
+    np.testing.assert_array_equal(runtime.run(x[..., ::-1]), runtime.run(x[..., ::-1].copy()))
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        ((2, 1, 32, 32), np.float32),
+        ((1, 1, 32, 31), np.float32),
+        ((1, 32, 32), np.float32),
+        ((1, 1, 32, 32), np.float64),
+        ((1, 1, 32, 32), np.int32),
+    ],
+)
+def test_an_input_of_another_size_or_type_is_refused(runtime, shape, dtype):
+    words = r"run: expected float32 \[1, 1, 32, 32\], got .*; compile the model for the shape"
+    for method in (runtime.run, runtime.profile):
+        with pytest.raises(InputError, match=words):
+            method(np.zeros(shape, dtype))
+
+
+def test_layers_are_named_and_timed(trained, runtime):
+    names = [layer.name for layer in runtime.layers]
+    macs = {layer.name: layer.macs for layer in runtime.layers if layer.macs}
+    assert macs == {
+        "features.conv1": 6 * 28 * 28 * 25,
+        "features.conv2": 16 * 10 * 10 * 6 * 25,
+        "head.linear1": 400 * 120,
+        "head.linear2": 120 * 84,
+        "head.linear3": 84 * 10,
+    }
+    assert all(layer.kernel for layer in runtime.layers)
+    times = runtime.profile(np.zeros(runtime.input_shape, np.float32))
+    assert len(times) == len(names) == len(set(names))
+    assert min(times) >= 0
+    assert sum(times) > 0
+
+
+def test_an_artifact_passes_its_own_test_at_every_level(artifact_file, runtime):
+    for level in levels_of(runtime):
+        for threads in (1, 2):
+            Runtime(artifact_file, level=level, threads=threads).selftest()
+
+
+def test_a_damaged_weight_fails_the_self_test(artifact_file, runtime, trained, tmp_path):
+    # Sealed again, so that nothing but the test can notice.
+    content = artifact_file.read_bytes()[:-32]
+    bias = trained.net.head[-1].bias.detach().numpy()
+    assert content.count(bias.tobytes()) == 1
+    damaged = content.replace(bias.tobytes(), bias[::-1].tobytes())
+    (tmp_path / "net.so").write_bytes(seal(damaged))
+    with pytest.raises(ArtifactError, match=r"net\.so: fails its self-test at level"):
+        Runtime(tmp_path / "net.so").selftest()
+    runtime.selftest()
+
+
 # --------------------------------------------------------------------------------- refusals
 
 
@@ -200,7 +277,7 @@ def contexts(artifact_file, monkeypatch):
     class Watched:
         def __init__(self, path):
             self._library = original(path)
-            self.cf_create = Made(self._library.cf_create)
+            self.cf_create_with = Made(self._library.cf_create_with)
             self.cf_destroy = Destroyed(self._library.cf_destroy)
 
         def __getattr__(self, name):
@@ -214,8 +291,8 @@ def contexts(artifact_file, monkeypatch):
             setattr(self._function, name, value)
 
     class Made(Forwarding):
-        def __call__(self):
-            made.append(self._function())
+        def __call__(self, level, threads):
+            made.append(self._function(level, threads))
             return made[-1]
 
     class Destroyed(Forwarding):
@@ -252,6 +329,7 @@ def predict_twice(runtime, image):
 def test_predicting_allocates_no_context(artifact_file, contexts, pixels):
     made, _ = contexts
     runtime = Runtime(artifact_file)
+    runtime.selftest()
     for _ in range(20):
         runtime.probabilities([pixels(9, 9)])
         runtime.logits(np.zeros((1, 1, 32, 32), np.float32))

@@ -1,27 +1,29 @@
 """The runtime: a compiled artifact as a classifier, with ctypes and numpy and nothing else.
 
 Every thread that predicts gets a context of its own, so one `Runtime` can serve many threads;
-ctypes releases the interpreter's lock while the artifact computes.
+ctypes releases the interpreter's lock while the artifact computes. Pillow is imported where an
+image has to be decoded.
 """
 
 from __future__ import annotations
 
 import ctypes
+import itertools
 import threading
 import weakref
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from convforge.card import Card
 from convforge.errors import ArtifactError, DataError, InputError
-from convforge.images.decode import decode
 from convforge.prediction import top_predictions
 from convforge.seal import check_seal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from os import PathLike
 
     from numpy.typing import NDArray
@@ -30,21 +32,33 @@ if TYPE_CHECKING:
     from convforge.images.preprocess import Preprocess
     from convforge.prediction import Prediction
 
-_FLOATS = np.ctypeslib.ndpointer(dtype=np.float32, flags="C_CONTIGUOUS")
-_BYTES = np.ctypeslib.ndpointer(dtype=np.uint8, flags="C_CONTIGUOUS")
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of an artifact: its name in the model, its kernel, its multiply-adds."""
+
+    name: str
+    kernel: str
+    macs: int
 
 
 class Runtime:
     """A compiled classifier: `predict` from an image, `logits` from preprocessed pixels.
 
-    `level` names the instruction-set level to run at ("avx512", "avx2", "baseline"); the best one
-    the CPU has where it is left out. Raises ArtifactError where the file is not a whole artifact of
-    this version, or where the level is not to be had.
+    The artifact of a bare network has neither class names nor preprocessing: `run`, from a tensor
+    to a tensor, is all that it does.
+
+    `level` names the instruction-set level to run at ("avx512", "avx2", "baseline"), the best one
+    the CPU has where it is left out; `threads` is how many compute one input, those that it was
+    compiled for where it is left out. Raises ArtifactError where the file is not a whole artifact
+    of this version, or where the level or the threads are not to be had.
 
     Opening an artifact runs code from the file: open only what you trust.
     """
 
-    def __init__(self, path: str | PathLike[str], *, level: str | None = None) -> None:
+    def __init__(
+        self, path: str | PathLike[str], *, level: str | None = None, threads: int | None = None
+    ) -> None:
         self.path = Path(path).resolve()
         check_seal(self.path)
         try:
@@ -58,21 +72,34 @@ class Runtime:
             raise ArtifactError(
                 f"{self.path}: lacks a part of an artifact's interface ({error}); compile it again"
             ) from None
-        self._level = level
+        self._level, self._threads = level, threads
         self._local = threading.local()
-        self.card = Card.loads(
-            self._library.cf_card().decode(), origin=str(self.path), error=ArtifactError
+        self.input_shape = _shape(self._library.cf_input_shape())
+        self.output_shape = _shape(self._library.cf_output_shape())
+        card = self._library.cf_card()
+        self._card = (
+            Card.loads(card.decode(), origin=str(self.path), error=ArtifactError) if card else None
         )
         self._context()
 
     @property
+    def card(self) -> Card:
+        """The classifier's card. Raises InputError where the artifact is of a bare network."""
+        if self._card is None:
+            raise InputError(
+                f"{self.path}: compiled from a bare network, without preprocessing and class "
+                "names; `run` computes tensors, and a compiled classifier takes images"
+            )
+        return self._card
+
+    @property
     def classes(self) -> tuple[str, ...]:
-        """Class names in the order of the logits."""
-        return self.card.classes
+        """Class names in the order of the logits; none in the artifact of a bare network."""
+        return self._card.classes if self._card else ()
 
     @property
     def preprocess(self) -> Preprocess:
-        """The preprocessing that the artifact applies to every image."""
+        """The preprocessing that the artifact applies to every image; raises as `card` does."""
         return self.card.preprocess
 
     @property
@@ -81,14 +108,34 @@ class Runtime:
         return str(self._library.cf_level_name(self._context()).decode())
 
     @property
+    def threads(self) -> int:
+        """Number of threads that compute one input."""
+        return int(self._library.cf_threads(self._context()))
+
+    @property
     def context_bytes(self) -> int:
         """Memory that each predicting thread holds beside the weights."""
         return int(self._library.cf_context_bytes(self._context()))
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers in the order in which they are computed."""
+        library = self._library
+        return tuple(
+            Layer(
+                library.cf_layer_name(i).decode(),
+                library.cf_layer_kernel(i).decode(),
+                library.cf_layer_macs(i),
+            )
+            for i in range(library.cf_layers())
+        )
 
     def predict(
         self, image: str | Path | Image.Image | NDArray[np.uint8], *, top: int = 5
     ) -> list[Prediction]:
         """The `top` most probable classes of one image, a path, Pillow image or uint8 [H, W, 3]."""
+        from convforge.images.decode import decode  # noqa: PLC0415  (Pillow)
+
         return top_predictions(self.probabilities([decode(image)])[0], self.classes, top=top)
 
     def probabilities(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
@@ -96,6 +143,7 @@ class Runtime:
 
         Raises DataError for another shape or type, and for a size that the preprocessing refuses.
         """
+        preprocess = self.preprocess
         result = np.empty((len(images), len(self.classes)), np.float32)
         context = self._context()
         for row, image in zip(result, images, strict=True):
@@ -106,29 +154,73 @@ class Runtime:
                 )
             height, width = image.shape[:2]
             # Raises DataError where the preprocessing has no room for it.
-            self.preprocess.resized_size(height=height, width=width)
+            preprocess.resized_size(height=height, width=width)
             pixels = np.ascontiguousarray(image)
-            status = self._library.cf_predict(context, pixels, width, height, row)
+            status = self._library.cf_predict(context, _data(pixels), width, height, _data(row))
             assert status == 0, "the artifact's limits are the preprocessing's"
         return result
 
     def logits(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits [N, K] of preprocessed images, float32 [N, C, H, W].
 
-        Raises InputError for another shape or type.
+        Raises InputError for another shape or type, and where it computes something else.
         """
-        shape = self.preprocess.input_shape
-        if x.dtype != np.float32 or x.ndim != 4 or x.shape[1:] != shape:
+        batch, *image = self.input_shape
+        if batch != 1 or len(image) != 3 or len(self.output_shape) != 2:
             raise InputError(
-                f"logits: expected float32 [N, {', '.join(map(str, shape))}], got {x.dtype} "
+                f"{self.path}: takes {list(self.input_shape)} and gives {list(self.output_shape)}, "
+                "no logits of one image; use `run`"
+            )
+        if x.dtype != np.float32 or x.ndim != 4 or list(x.shape[1:]) != image:
+            raise InputError(
+                f"logits: expected float32 [N, {', '.join(map(str, image))}], got {x.dtype} "
                 f"{list(x.shape)}; `preprocess` makes it from an image"
             )
         inputs = np.ascontiguousarray(x)
-        result = np.empty((len(inputs), len(self.classes)), np.float32)
+        result = np.empty((len(inputs), self.output_shape[1]), np.float32)
         context = self._context()
         for row, image in zip(result, inputs, strict=True):
-            self._library.cf_run(context, image, row)
+            self._library.cf_run(context, _data(image), _data(row))
         return result
+
+    def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The network alone, without preprocessing: float32 `input_shape` → `output_shape`.
+
+        Raises InputError for another shape or type.
+        """
+        x = self._tensor(x)
+        result = np.empty(self.output_shape, np.float32)
+        self._library.cf_run(self._context(), _data(x), _data(result))
+        return result
+
+    def profile(self, x: NDArray[np.float32]) -> tuple[float, ...]:
+        """Milliseconds that each of `layers` took in one `run`. Raises InputError as that does."""
+        x = self._tensor(x)
+        result = np.empty(self.output_shape, np.float32)
+        nanoseconds = np.empty(self._library.cf_layers(), np.int64)
+        self._library.cf_profile(self._context(), _data(x), _data(result), _data(nanoseconds))
+        return tuple(float(value) / 1e6 for value in nanoseconds)
+
+    def selftest(self) -> None:
+        """Compute the input that the artifact holds the model's answer to.
+
+        Raises ArtifactError where an output is off by more than 1/10,000 of the largest: the file
+        or the compiler that made it is not to be trusted on this machine.
+        """
+        if self._library.cf_selftest(self._context()):
+            raise ArtifactError(
+                f"{self.path}: fails its self-test at level {self.level}: it computes something "
+                "else than the model that it was compiled from; compile it again, with another C "
+                "compiler (CC=…) or convforge"
+            )
+
+    def _tensor(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        if x.dtype != np.float32 or x.shape != self.input_shape:
+            raise InputError(
+                f"run: expected float32 {list(self.input_shape)}, got {x.dtype} {list(x.shape)}; "
+                "compile the model for the shape that it is to take"
+            )
+        return np.ascontiguousarray(x)
 
     def _context(self) -> int:
         # The calling thread's own.
@@ -137,16 +229,17 @@ class Runtime:
         return int(self._local.context.pointer)
 
     def _create(self) -> int:
-        if self._level is None:
-            context = self._library.cf_create()
-            reason = "not enough memory for one prediction"
-        else:
-            context = self._library.cf_create_with(self._level.encode(), 0)
-            reason = (
-                f"cannot run at level {self._level!r}, which this CPU or this artifact lacks; "
-                "leave the level out to get the best one"
-            )
+        level = None if self._level is None else self._level.encode()
+        context = self._library.cf_create_with(level, self._threads or 0)
         if not context:
+            wanted = [] if self._level is None else [f"at level {self._level!r}"]
+            wanted += [] if self._threads is None else [f"with {self._threads} threads"]
+            reason = (
+                f"cannot run {' and '.join(wanted)}, which this CPU or this artifact lacks; leave "
+                "it out to get the best"
+                if wanted
+                else "not enough memory for one prediction"
+            )
             raise ArtifactError(f"{self.path}: {reason}")
         return int(context)
 
@@ -159,20 +252,35 @@ class _Context:
         weakref.finalize(self, library.cf_destroy, pointer)
 
 
+def _shape(lengths: Iterable[int]) -> tuple[int, ...]:
+    # 0 is behind the last; a pointer never stops by itself.
+    return tuple(itertools.takewhile(bool, lengths))
+
+
+def _data(array: NDArray[Any]) -> int:
+    return array.ctypes.data
+
+
 def _declare(library: ctypes.CDLL) -> None:
-    pointer, text = ctypes.c_void_p, ctypes.c_char_p
+    pointer, text, number = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int
+    shape = ctypes.POINTER(ctypes.c_int32)
     functions: dict[str, tuple[object, list[object]]] = {
-        "cf_create": (pointer, []),
-        "cf_create_with": (pointer, [text, ctypes.c_int]),
+        "cf_create_with": (pointer, [text, number]),
         "cf_destroy": (None, [pointer]),
         "cf_level_name": (text, [pointer]),
-        "cf_card": (text, []),
+        "cf_threads": (number, [pointer]),
         "cf_context_bytes": (ctypes.c_int64, [pointer]),
-        "cf_run": (ctypes.c_int, [pointer, _FLOATS, _FLOATS]),
-        "cf_predict": (
-            ctypes.c_int,
-            [pointer, _BYTES, ctypes.c_int32, ctypes.c_int32, _FLOATS],
-        ),
+        "cf_card": (text, []),
+        "cf_input_shape": (shape, []),
+        "cf_output_shape": (shape, []),
+        "cf_run": (number, [pointer, pointer, pointer]),
+        "cf_predict": (number, [pointer, pointer, ctypes.c_int32, ctypes.c_int32, pointer]),
+        "cf_selftest": (number, [pointer]),
+        "cf_profile": (number, [pointer, pointer, pointer, pointer]),
+        "cf_layers": (number, []),
+        "cf_layer_name": (text, [number]),
+        "cf_layer_kernel": (text, [number]),
+        "cf_layer_macs": (ctypes.c_int64, [number]),
     }
     for name, (result, arguments) in functions.items():
         function = getattr(library, name)

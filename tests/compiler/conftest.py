@@ -6,7 +6,7 @@ import ctypes
 import itertools
 import subprocess
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -245,10 +245,10 @@ def open_compiled(
     """The runtime of a graph's artifact; at the baseline level where no target is given."""
 
     def compile_and_open(
-        graph: Graph, card: Card, *, target: Target = baseline, flags: Sequence[str] = ()
+        graph: Graph, card: Card | None = None, *, target: Target = baseline, **options: Any
     ) -> Runtime:
         path = tmp_path_factory.mktemp("artifact") / "net.so"
-        save_artifact(compile_graph(graph, card=card, target=target, flags=flags).library, path)
+        save_artifact(compile_graph(graph, card=card, target=target, **options).library, path)
         return Runtime(path)
 
     return compile_and_open

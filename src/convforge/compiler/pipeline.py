@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
 
 from convforge.compiler.backend.emit import emit_sources, plan_arena
 from convforge.compiler.backend.program import build_program
 from convforge.compiler.backend.schedule import build_schedule
+from convforge.compiler.backend.selftest import make_selftest
 from convforge.compiler.backend.toolchain import build_library
+from convforge.compiler.ir.reference import evaluate
 from convforge.compiler.passes.order import run_passes
 from convforge.errors import UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from convforge.card import Card
     from convforge.compiler.backend.target import Target
-    from convforge.compiler.ir.graph import Graph
+    from convforge.compiler.ir.graph import Array, Graph
+
+    Observer: TypeAlias = Callable[[str, object], None]
 
 
 @dataclass(frozen=True)
@@ -32,20 +37,38 @@ class Compiled:
 
 
 def compile_graph(
-    graph: Graph, *, card: Card, target: Target, threads: int = 1, flags: Sequence[str] = ()
+    graph: Graph,
+    *,
+    target: Target,
+    card: Card | None = None,
+    expected: Callable[[Array], Array] | None = None,
+    threads: int = 1,
+    flags: Sequence[str] = (),
+    observe: Observer = lambda _step, _result: None,
 ) -> Compiled:
-    """Compile a graph for a target; `flags` go to the C compiler too (sanitizers, warnings).
+    """Compile a graph for a target; with the card of a classifier it takes images.
 
-    `threads` is how many compute one image where the artifact's user asks for no other number.
+    `expected` is the model itself as a function of its input, asked once for the self-test; without
+    it the graph's meaning in numpy answers. `threads` is how many compute one input where the
+    artifact's user asks for no other number. `flags` go to the C compiler too (sanitizers,
+    warnings). `observe` is called with the name of each step and what it gave.
 
     Raises UnsupportedError where the graph's input or output is not what the card says.
     """
-    optimized = run_passes(graph)
-    _check_ends(optimized, card)
+    observe("graph", graph)
+    optimized = run_passes(graph, observe=observe)
+    if card is not None:
+        _check_ends(optimized, card)
+    selftest = make_selftest(expected or partial(evaluate, graph), graph.input_shape, card)
     program = build_program(optimized)
     schedule = build_schedule(program)
     plan = plan_arena(program, schedule, card)
-    sources = emit_sources(program, schedule, plan, card=card, target=target, threads=threads)
+    observe("program", program)
+    observe("memory", plan)
+    sources = emit_sources(
+        program, schedule, plan, card=card, selftest=selftest, target=target, threads=threads
+    )
+    observe("sources", sources)
     library = build_library(sources, target=target, extra=flags)
     return Compiled(library, sources, program.weight_bytes, plan.arena_bytes, plan.lower_bound)
 

@@ -15,6 +15,7 @@ import pytest
 from convforge.compiler.backend.emit import emit_sources, plan_arena
 from convforge.compiler.backend.program import build_program
 from convforge.compiler.backend.schedule import build_schedule
+from convforge.compiler.backend.selftest import SelfTest
 from convforge.compiler.backend.target import AARCH64_LINUX, X86_64_LINUX, native
 from convforge.compiler.ir.graph import Node
 from convforge.compiler.kernels.resize import scratch_bytes
@@ -46,18 +47,24 @@ NASTY = (
     "%s %n",
 )
 
+SELFTEST = SelfTest(np.float32([1, -0.5, np.nan, np.inf, 0]), 1, 1e-4)
+
 IN_ANOTHER_PROCESS = """
 import hashlib, pickle, sys
 from convforge.compiler.backend.emit import emit_sources, plan_arena
 from convforge.compiler.backend.program import build_program
 from convforge.compiler.backend.schedule import build_schedule
+from convforge.compiler.backend.selftest import SelfTest
 from convforge.compiler.backend.target import X86_64_LINUX
 from convforge.compiler.passes.order import run_passes
-graph, card = pickle.load(sys.stdin.buffer)
+graph, card, expected = pickle.load(sys.stdin.buffer)
 program = build_program(run_passes(graph))
 schedule = build_schedule(program)
 plan = plan_arena(program, schedule, card)
-sources = emit_sources(program, schedule, plan, card=card, target=X86_64_LINUX)
+selftest = SelfTest(expected, 1, 1e-4)
+sources = emit_sources(
+    program, schedule, plan, card=card, selftest=selftest, target=X86_64_LINUX
+)
 for name, content in sources.items():
     print(name, hashlib.sha256(content).hexdigest())
 """
@@ -67,7 +74,7 @@ def emit(graph, card, target=X86_64_LINUX):
     program = build_program(run_passes(graph))
     schedule = build_schedule(program)
     plan = plan_arena(program, schedule, card)
-    return emit_sources(program, schedule, plan, card=card, target=target)
+    return emit_sources(program, schedule, plan, card=card, selftest=SELFTEST, target=target)
 
 
 @pytest.fixture
@@ -83,7 +90,7 @@ def test_the_same_network_gives_the_same_bytes(zoo, card):
 def test_another_process_with_another_hash_seed_gives_the_same_bytes(zoo, card, seed):
     done = subprocess.run(
         [sys.executable, "-c", IN_ANOTHER_PROCESS],
-        input=pickle.dumps((zoo, card)),
+        input=pickle.dumps((zoo, card, SELFTEST.expected)),
         env={**os.environ, "PYTHONHASHSEED": seed},
         capture_output=True,
         check=True,

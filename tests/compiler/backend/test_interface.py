@@ -59,8 +59,11 @@ static int use(cf_context *context, int threads)
             abort();
         print("logits", cf_level_name(context), result);
         for (int i = 0; i < cf_layers(); i++)
-            if (spent[i] < 0 || !cf_layer_name(i)[0])
+            if (spent[i] < 0 || !cf_layer_name(i)[0] || !cf_layer_kernel(i)[0] ||
+                cf_layer_macs(i) < 0)
                 abort();
+        if (cf_selftest(context) != CF_OK)
+            abort();
         if (cf_predict(context, rgb, 7, 5, result) != CF_OK)
             abort();
         print("probabilities", cf_level_name(context), result);
@@ -86,7 +89,13 @@ int main(int count, char **levels)
 {
     if (cf_abi() != CF_ABI || cf_card()[0] != '{')
         abort();
-    if (cf_layer_name(-1) || cf_layer_name(cf_layers()))
+    if (cf_layer_name(-1) || cf_layer_name(cf_layers()) || cf_layer_kernel(-1) ||
+        cf_layer_macs(cf_layers()))
+        abort();
+    const int32_t *takes = cf_input_shape(), *gives = cf_output_shape();
+    if (takes[0] != 1 || takes[1] != 3 || takes[2] != 12 || takes[3] != 12 || takes[4])
+        abort();
+    if (gives[0] != 1 || gives[1] != cf_classes() || gives[2] || cf_output_floats() != gives[1])
         abort();
     if (cf_create_with("no such level", 1) || cf_create_with(NULL, 65) || cf_create_with(NULL, -1))
         abort();

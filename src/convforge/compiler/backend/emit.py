@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from convforge.compiler.backend import interface
 from convforge.compiler.backend.memory import MemoryPlan, plan_memory
 from convforge.compiler.backend.schedule import Lifetime
-from convforge.compiler.c.writer import Writer, c_string
+from convforge.compiler.backend.selftest import HEIGHT, SEED, WIDTH
+from convforge.compiler.c.writer import Writer, c_float, c_string
 from convforge.compiler.kernels.epilogue import epilogue_functions
 from convforge.compiler.kernels.family import signature
 from convforge.compiler.kernels.resize import emit_preprocess, scratch_bytes
@@ -26,15 +27,18 @@ if TYPE_CHECKING:
     from convforge.card import Card
     from convforge.compiler.backend.program import Call, Place, Program
     from convforge.compiler.backend.schedule import Schedule
+    from convforge.compiler.backend.selftest import SelfTest
     from convforge.compiler.backend.target import Target
 
 _PIECE = "int begin, int end"
 _SCRATCH = "the preprocessing's scratch"
 
 
-def plan_arena(program: Program, schedule: Schedule, card: Card) -> MemoryPlan:
+def plan_arena(program: Program, schedule: Schedule, card: Card | None = None) -> MemoryPlan:
     """The memory plan of a whole prediction; the resize's scratch is free once layers run."""
     sizes = {name: 4 * count for name, count in program.buffers.items()}
+    if card is None:
+        return plan_memory(sizes, schedule.lifetimes)
     sizes[_SCRATCH] = scratch_bytes(card.preprocess)
     return plan_memory(sizes, {**schedule.lifetimes, _SCRATCH: Lifetime(0, 0)})
 
@@ -44,19 +48,26 @@ def emit_sources(
     schedule: Schedule,
     plan: MemoryPlan,
     *,
-    card: Card,
+    card: Card | None,
+    selftest: SelfTest,
     target: Target,
     threads: int = 1,
 ) -> dict[str, bytes]:
-    """File name → content of every source of the artifact, the weight blob included."""
+    """File name → content of every source of the artifact, the weight blob included.
+
+    Without a card there is no preprocessing, and no preprocess.c.
+    """
+    head = _emit_constants(program, plan, selftest, card=card, target=target, threads=threads)
+    data = _emit_data(program, card, selftest)
     texts = {
         "model.c": _emit_model(program, schedule, plan),
-        "preprocess.c": interface.NOTICE + emit_preprocess(card.preprocess),
-        "artifact.c": _emit_artifact(program, plan, card=card, target=target, threads=threads),
+        "artifact.c": head + data + _emit_levels(target, card) + interface.ARTIFACT_BODY,
         "convforge.h": interface.NOTICE + interface.HEADER,
         "steps.h": interface.NOTICE + interface.STEPS,
         "weights.S": interface.WEIGHTS,
     }
+    if card is not None:
+        texts["preprocess.c"] = interface.NOTICE + emit_preprocess(card.preprocess)
     sources = {name: text.encode() for name, text in texts.items()}
     sources["weights.bin"] = program.weights.astype("<f4").tobytes()
     return sources
@@ -147,8 +158,14 @@ def _pointers(call: Call, program: Program, plan: MemoryPlan) -> list[str]:
     return [*pointers, place(call.output, math.prod(layer.output))]
 
 
-def _emit_artifact(
-    program: Program, plan: MemoryPlan, *, card: Card, target: Target, threads: int
+def _emit_constants(
+    program: Program,
+    plan: MemoryPlan,
+    selftest: SelfTest,
+    *,
+    card: Card | None,
+    target: Target,
+    threads: int,
 ) -> str:
     constants = {
         "CF_LEVELS": len(target.levels),
@@ -156,35 +173,62 @@ def _emit_artifact(
         "CF_THREADS": threads,
         "CF_MOST_THREADS": target.most_threads,
         "CF_WORKSPACE_BYTES": program.workspace_bytes,
-        "CF_CLASSES": program.buffers[program.output],
-        "CF_INPUT_FLOATS": math.prod(card.preprocess.input_shape),
+        "CF_INPUT_FLOATS": math.prod(program.input_shape),
+        "CF_OUTPUT_FLOATS": math.prod(program.output_shape),
         "CF_ARENA_BYTES": plan.arena_bytes,
         "CF_INPUT_OFFSET": plan.offsets[program.input],
-        "CF_SCRATCH_OFFSET": plan.offsets[_SCRATCH],
+        "CF_SCRATCH_OFFSET": 0 if card is None else plan.offsets[_SCRATCH],
+        "CF_TEST_SEED": f"{SEED}u",
+        "CF_TEST_WIDTH": WIDTH,
+        "CF_TEST_HEIGHT": HEIGHT,
+        "CF_TEST_BYTES": 3 * WIDTH * HEIGHT,
+        "CF_TEST_OUTPUTS": selftest.expected.size,
+        "CF_TEST_STRIDE": selftest.stride,
+        "CF_TEST_LIMIT": c_float(selftest.limit),
     }
     defines = "".join(f"#define {name} {value}\n" for name, value in constants.items())
-    names = [level.name for level in target.levels]
-    functions = "".join(
-        f"extern const cf_step cf_steps_{name}[];\ncf_preprocess cf_preprocess_{name};\n"
-        for name in names
+    return interface.NOTICE + interface.ARTIFACT_HEAD + defines + "\n"
+
+
+def _emit_data(program: Program, card: Card | None, selftest: SelfTest) -> str:
+    """The card, the shapes, the self-test's answer, a row a layer."""
+    text = "NULL" if card is None else c_string(card.dumps())
+    takes, gives = (
+        "".join(f"{length}, " for length in shape)
+        for shape in (program.input_shape, program.output_shape)
     )
-    rows = "".join(f'    {{"{name}", cf_steps_{name}, cf_preprocess_{name}}},\n' for name in names)
-    layers = "".join(f"    {c_string(call.layer.node.name)},\n" for call in program.calls)
+    expected = "".join(f"    {c_float(value)},\n" for value in selftest.expected)
+    layers = "".join(
+        f"    {{{c_string(call.layer.node.name)}, {c_string(call.kernel.name)}, {call.macs}}},\n"
+        for call in program.calls
+    )
+    return (
+        f"static const char *const CARD =\n    {text};\n\n"
+        f"static const int32_t INPUT_SHAPE[] = {{{takes}0}};\n"
+        f"static const int32_t OUTPUT_SHAPE[] = {{{gives}0}};\n\n"
+        f"static const float EXPECTED[CF_TEST_OUTPUTS] = {{\n{expected}}};\n\n"
+        f"{interface.LAYER_TYPE}"
+        f"static const cf_layer LAYERS[CF_STEPS_COUNT] = {{\n{layers}}};\n\n"
+    )
+
+
+def _emit_levels(target: Target, card: Card | None) -> str:
+    names = [level.name for level in target.levels]
+    functions = "".join(f"extern const cf_step cf_steps_{name}[];\n" for name in names)
+    preprocess = dict.fromkeys(names, "NULL")
+    if card is not None:
+        preprocess = {name: f"cf_preprocess_{name}" for name in names}
+        functions += "".join(f"cf_preprocess {function};\n" for function in preprocess.values())
+    rows = "".join(f'    {{"{name}", cf_steps_{name}, {preprocess[name]}}},\n' for name in names)
     probes = "".join(
         f"    if (level == {i})\n        return {level.probe};\n"
         for i, level in enumerate(target.levels)
     )
     x86 = interface.X86_LEVEL if any("x86" in level.probe for level in target.levels) else ""
     return (
-        interface.NOTICE
-        + interface.ARTIFACT_HEAD
-        + defines
-        + f"\nstatic const char CARD[] =\n    {c_string(card.dumps())};\n\n"
-        + interface.LEVEL_TYPE
+        interface.LEVEL_TYPE
         + functions
         + f"\nstatic const cf_level LEVELS[CF_LEVELS] = {{\n{rows}}};\n\n"
-        + f"static const char *const LAYERS[CF_STEPS_COUNT] = {{\n{layers}}};\n\n"
         + x86
         + f"static int cf_has(int level)\n{{\n{probes}    return 0;\n}}\n\n"
-        + interface.ARTIFACT_BODY
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convforge.compiler.ir.costs import macs
 from convforge.compiler.ir.graph import Node
 from convforge.compiler.ir.ops import OPS
 from convforge.compiler.kernels.catalog import select
@@ -60,6 +61,13 @@ class Call:
         """Into how many pieces the call can be cut."""
         return self.images * (self.kernel.units(self.layer) if self.kernel.units else 1)
 
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of all images."""
+        layer = self.layer
+        weight = layer.constants[0].shape if layer.constants else ()
+        return self.images * macs(layer.node.op, weight=weight, output=layer.output)
+
 
 @dataclass(frozen=True)
 class Program:
@@ -73,6 +81,8 @@ class Program:
     input: str
     output: str
     weights: Array
+    input_shape: Shape
+    output_shape: Shape
 
     @property
     def weight_bytes(self) -> int:
@@ -102,6 +112,8 @@ def build_program(graph: Graph) -> Program:
         input=graph.input,
         output=output.buffer,
         weights=np.concatenate(builder.blob) if builder.blob else np.zeros(0, np.float32),
+        input_shape=graph.input_shape,
+        output_shape=graph.shapes[graph.output],
     )
 
 

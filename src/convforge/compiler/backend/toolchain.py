@@ -100,7 +100,7 @@ def build_library(
     with tempfile.TemporaryDirectory(prefix="convforge-") as folder:
         for name, content in sources.items():
             (Path(folder) / name).write_bytes(content)
-        parts = units(target)
+        parts = [unit for unit in units(target) if unit.source in sources]
 
         def compile_unit(unit: Unit) -> None:
             flags = _spoken(compiler, unit.flags)

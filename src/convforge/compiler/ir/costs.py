@@ -1,0 +1,20 @@
+"""What an operation costs: its multiply-adds."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from convforge.compiler.ir.graph import Shape
+
+
+def macs(op: str, *, weight: Shape, output: Shape) -> int:
+    """Multiply-adds of a node: of convolutions and linear layers, as papers count; others none.
+
+    `weight` is the shape of its first constant, () where it has none.
+    """
+    if op not in {"conv2d", "linear"}:
+        return 0
+    # Each output is the sum over one row of the weight: [OC, IC / groups, KH, KW] or [OF, IF].
+    return math.prod(output) * math.prod(weight[1:])

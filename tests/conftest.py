@@ -43,6 +43,14 @@ def picture():
     return np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def build_cache(tmp_path_factory):
+    """What is compiled in these tests is kept for these tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONVFORGE_CACHE", str(tmp_path_factory.mktemp("build")))
+        yield
+
+
 # Fixed seeds and no clock: a test passes or fails for the code's sake alone.
 settings.register_profile("convforge", derandomize=True, deadline=None)
 settings.load_profile("convforge")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from convforge.errors import OutputError
-from convforge.files import check_destination, write_file
+from convforge.files import cache_folder, check_destination, write_file
 
 
 def test_a_file_is_replaced_once_the_new_one_is_complete(tmp_path):
@@ -46,3 +46,24 @@ def test_a_folder_that_takes_no_files_is_refused_by_name():
     # The kernel's own folder refuses new files even to a superuser.
     with pytest.raises(OutputError, match=r"/proc.*cannot be written"):
         check_destination(Path("/proc/cats.so"))
+
+
+def test_the_cache_is_in_the_home_folder_where_nothing_else_is_said(monkeypatch, tmp_path):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "convforge"
+
+
+def test_a_file_may_come_in_pieces(tmp_path):
+    write_file(tmp_path / "cats.so", (piece for piece in (b"ca", b"", b"ts")))
+    assert (tmp_path / "cats.so").read_bytes() == b"cats"
+
+
+def test_a_file_whose_pieces_end_early_is_not_written(tmp_path):
+    def pieces():
+        yield b"ca"
+        raise OSError(5, "Input/output error")
+
+    with pytest.raises(OutputError, match="Input/output error"):
+        write_file(tmp_path / "cats.so", pieces())
+    assert list(tmp_path.iterdir()) == []

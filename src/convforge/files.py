@@ -5,12 +5,19 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convforge.errors import OutputError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable
+
+
+def cache_folder() -> Path:
+    """`$XDG_CACHE_HOME/convforge`, `~/.cache/convforge` where that is not set."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "convforge"
 
 
 def check_destination(path: Path) -> None:
@@ -29,8 +36,10 @@ def check_destination(path: Path) -> None:
         ) from None
 
 
-def write_file(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes | Iterable[bytes]) -> None:
     """Write under a temporary name in the same folder, then rename: all of it or none.
+
+    `content` may come in pieces, so that a file can be larger than what fits into memory twice.
 
     A file of that name is replaced once the new one is complete. Raises OutputError where it cannot
     be written; the old file is then as it was.
@@ -40,7 +49,8 @@ def write_file(path: Path, content: bytes) -> None:
     try:
         try:
             with temporary.open("xb") as file:
-                file.write(content)
+                for piece in [content] if isinstance(content, bytes) else content:
+                    file.write(piece)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)

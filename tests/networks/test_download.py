@@ -8,7 +8,8 @@ import threading
 import pytest
 
 from convforge.errors import OutputError, WeightsError
-from convforge.networks.download import cache_folder, fetch
+from convforge.files import cache_folder
+from convforge.networks.download import fetch
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -174,9 +175,3 @@ def test_proxies_come_from_the_environment(server, monkeypatch):
     monkeypatch.setenv("no_proxy", "")
     path = fetch("http://nowhere.invalid/net-00000000.pth", sha256=SHA256)
     assert path.read_bytes() == CONTENT
-
-
-def test_the_cache_is_in_the_home_folder_where_nothing_else_is_said(monkeypatch, tmp_path):
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / ".cache" / "convforge"

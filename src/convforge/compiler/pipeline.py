@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from convforge.card import Card
     from convforge.compiler.backend.target import Target
+    from convforge.compiler.backend.toolchain import Built
     from convforge.compiler.ir.graph import Array, Graph
 
     Observer: TypeAlias = Callable[[str, object], None]
@@ -29,11 +30,17 @@ if TYPE_CHECKING:
 class Compiled:
     """What the compiler made: the library, its sources, and what it needs in memory."""
 
-    library: bytes
+    built: Built | None
     sources: dict[str, bytes]
     weight_bytes: int
     arena_bytes: int
     arena_lower_bound: int
+
+    @property
+    def library(self) -> bytes:
+        """The library itself, where the target is one."""
+        assert self.built is not None, "a target of sources has no library"
+        return self.built.read_bytes()
 
 
 def compile_graph(
@@ -69,8 +76,9 @@ def compile_graph(
         program, schedule, plan, card=card, selftest=selftest, target=target, threads=threads
     )
     observe("sources", sources)
-    library = build_library(sources, target=target, extra=flags)
-    return Compiled(library, sources, program.weight_bytes, plan.arena_bytes, plan.lower_bound)
+    sources_only = target.form == "sources"
+    built = None if sources_only else build_library(sources, target=target, extra=flags)
+    return Compiled(built, sources, program.weight_bytes, plan.arena_bytes, plan.lower_bound)
 
 
 def _check_ends(graph: Graph, card: Card) -> None:

@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from convforge.errors import OutputError, WeightsError
+from convforge.files import cache_folder
 from convforge.version import __version__
 
 if TYPE_CHECKING:
@@ -30,12 +31,6 @@ Progress = Callable[[int, int, str], None]  # done, total, message; bytes
 
 TIMEOUT_S = 30  # without a byte
 CHUNK_BYTES = 1 << 18
-
-
-def cache_folder() -> Path:
-    """`$XDG_CACHE_HOME/convforge`, `~/.cache/convforge` where that is not set."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "convforge"
 
 
 def fetch(url: str, *, sha256: str, progress: Progress | None = None) -> Path:

@@ -66,3 +66,18 @@ def zoo() -> Graph:
     assert {node.op for node in nodes} == set(OPS)
     assert {step[0] for step in ALL_STEPS} == set(EPILOGUES)
     return Graph("x", (1, 3, 12, 12), nodes, constants, "rbf")
+
+
+@pytest.fixture
+def only(monkeypatch, tmp_path):
+    """Leaves no program on PATH but scripts of these names, which say what they are told."""
+
+    def leave(**scripts):
+        for name, text in scripts.items():
+            path = tmp_path / name
+            path.write_text(f"#!/bin/sh\n{text}\n")
+            path.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        monkeypatch.delenv("CC", raising=False)
+
+    return leave

@@ -145,7 +145,10 @@ def test_a_c_program_gets_the_same_numbers_without_a_sanitizers_complaint(
         (tmp_path / name).write_bytes(content)
     (tmp_path / "main.c").write_text(MAIN)
     strict = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic")
-    jobs = [["main.c", "main.o", *strict], *([u.source, u.object, *u.flags] for u in units(target))]
+    jobs = [
+        ["main.c", "main.o", *strict],
+        *([u.source, u.object, *u.flags] for u in units(target, compiled.sources)),
+    ]
     running = [
         subprocess.Popen(["gcc", *flags, *sanitize, "-c", source, "-o", made], cwd=tmp_path)
         for source, made, *flags in jobs

@@ -3,35 +3,58 @@ from __future__ import annotations
 import pytest
 
 from convforge.compiler.backend import target
+from convforge.compiler.backend.target import TARGETS, find_target
 from convforge.errors import UnsupportedError
 
 
-@pytest.mark.parametrize(
-    ("machine", "name"),
-    [("x86_64", "x86_64-linux"), ("AMD64", "x86_64-linux"), ("aarch64", "aarch64-linux")],
-)
-def test_the_native_target_is_this_machines(monkeypatch, machine, name):
-    monkeypatch.setattr(target.platform, "machine", lambda: machine)
-    monkeypatch.setattr(target.sys, "platform", "linux")
-    assert target.native().name == name
+@pytest.fixture
+def on(monkeypatch):
+    def pretend(platform, machine):
+        monkeypatch.setattr(target.platform, "machine", lambda: machine)
+        monkeypatch.setattr(target.sys, "platform", platform)
+
+    return pretend
 
 
 @pytest.mark.parametrize(
-    ("platform", "machine"), [("linux", "riscv64"), ("darwin", "arm64"), ("win32", "AMD64")]
+    ("platform", "machine", "name", "suffix"),
+    [
+        ("linux", "x86_64", "x86_64-linux", ".so"),
+        ("linux", "aarch64", "aarch64-linux", ".so"),
+        ("darwin", "x86_64", "x86_64-macos", ".dylib"),
+        ("darwin", "arm64", "aarch64-macos", ".dylib"),
+        ("win32", "AMD64", "x86_64-windows", ".dll"),
+    ],
 )
-def test_an_unknown_machine_is_refused_with_the_known_ones(monkeypatch, platform, machine):
-    monkeypatch.setattr(target.platform, "machine", lambda: machine)
-    monkeypatch.setattr(target.sys, "platform", platform)
-    words = (
-        f"{platform} on {machine.lower()} is not supported; supported are linux on aarch64, x86_64"
-    )
+def test_the_native_target_is_this_machines(on, platform, machine, name, suffix):
+    on(platform, machine)
+    native = target.native()
+    assert (native.name, native.suffix, native.triple) == (name, suffix, "")
+    assert find_target("native") == native
+    assert find_target(name).levels == native.levels
+    assert find_target(name).triple.startswith(name.removesuffix("-windows"))
+    assert find_target("wheel").levels == native.levels
+
+
+@pytest.mark.parametrize(
+    ("platform", "machine"), [("linux", "riscv64"), ("freebsd14", "amd64"), ("win32", "ARM64")]
+)
+def test_an_unknown_machine_is_refused_with_the_known_ones(on, platform, machine):
+    on(platform, machine)
+    words = f"{platform} on {machine.lower()} is not supported; supported are x86_64-linux, "
     with pytest.raises(UnsupportedError, match=words):
         target.native()
 
 
-@pytest.mark.parametrize("known", [target.X86_64_LINUX, target.AARCH64_LINUX])
-def test_the_last_level_is_the_one_that_every_cpu_has(known):
-    assert [level.probe == "1" for level in known.levels] == (
-        [False] * (len(known.levels) - 1) + [True]
+def test_an_unknown_name_is_refused_with_the_known_ones():
+    with pytest.raises(UnsupportedError, match=r"'arm' is not known; known are: native, .*, wheel"):
+        find_target("arm")
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_the_last_level_is_the_one_that_every_cpu_has(name):
+    found = find_target(name)
+    assert [level.probe == "1" for level in found.levels] == (
+        [False] * (len(found.levels) - 1) + [True]
     )
-    assert known.levels[-1].name == "baseline"
+    assert found.levels[-1].name == "baseline"

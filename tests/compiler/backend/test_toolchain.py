@@ -1,17 +1,28 @@
+"""Units of a target, compiled once and kept, linked to a library that cleans up behind itself."""
+
 from __future__ import annotations
 
+import gc
 import importlib.util
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
-from convforge.compiler.backend import toolchain
-from convforge.compiler.backend.target import AARCH64_LINUX, X86_64_LINUX, Level, Target, native
-from convforge.compiler.backend.toolchain import build_library, find_compiler, units
+from convforge.compiler.backend.target import (
+    AARCH64_LINUX,
+    WASM32,
+    X86_64_LINUX,
+    Level,
+    Target,
+    native,
+)
+from convforge.compiler.backend.toolchain import build_library, units
 from convforge.errors import ToolchainError
 
-ONE_LEVEL = Target("test", ".so", (Level("baseline", (), "1"),))
+ONE_LEVEL = Target("test", ".so", (Level("baseline", (), "1"),), triple="")
 SOURCES = {
     "model.c": b"void CF_STEPS(void);\nvoid CF_STEPS(void)\n{\n}\n",
     "preprocess.c": b"int cf_preprocess(void);\nint cf_preprocess(void)\n{\n    return 0;\n}\n",
@@ -20,135 +31,137 @@ SOURCES = {
 }
 
 
-@pytest.fixture
-def only(monkeypatch, tmp_path):
-    """Leaves no program on PATH but scripts of these names, which say what they are told."""
-
-    def leave(**scripts):
-        for name, text in scripts.items():
-            path = tmp_path / name
-            path.write_text(f"#!/bin/sh\n{text}\n")
-            path.chmod(0o755)
-        monkeypatch.setenv("PATH", str(tmp_path))
-        monkeypatch.delenv("CC", raising=False)
-
-    return leave
+# A compiler that notes what it is told and makes a file of what follows -o.
+NOTES = """\
+[ "$1" = --version ] && { echo notes 1.0; exit; }
+echo "$@" >> LOG
+while [ "$1" != -o ]; do shift; done
+echo made > "$2"
+"""
 
 
 @pytest.fixture
-def no_zig(monkeypatch):
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "ziglang" else find(name)
-    )
+def log(only, tmp_path):
+    """What a compiler that only takes notes was told, a line a call."""
+    path = tmp_path / "log"
+    only(cc=NOTES.replace("LOG", str(path)))
+
+    def read():
+        lines = path.read_text().splitlines()
+        path.unlink()
+        return lines
+
+    return read
 
 
-def test_the_systems_compiler_comes_first(only):
-    only(clang="", gcc="")
-    assert find_compiler() == ("gcc",)
-    only(cc="")
-    assert find_compiler() == ("cc",)
+@pytest.fixture
+def scratch(tmp_path, monkeypatch):
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("ziglang"), reason="no ziglang")
-def test_zig_takes_over_where_there_is_none(only):
-    only()
-    assert find_compiler() == (sys.executable, "-m", "ziglang", "cc")
-
-
-def test_without_any_compiler_the_message_says_what_to_install(only, no_zig):
-    only()
-    with pytest.raises(
-        ToolchainError, match=r"no C compiler.*pip install \"convforge\[compile\]\""
-    ):
-        find_compiler()
-
-
-def test_cc_overrides_everything_and_may_have_arguments(only, monkeypatch):
-    only(gcc="", mine="")
-    monkeypatch.setenv("CC", "mine --fast 'two words'")
-    assert find_compiler() == ("mine", "--fast", "two words")
-    monkeypatch.setenv("CC", "")
-    assert find_compiler() == ("gcc",)
-
-
-@pytest.mark.parametrize("chosen", ["missing-cc", "missing-cc -O3", "/nowhere/cc", " "])
-def test_cc_that_names_no_program_is_refused(only, monkeypatch, chosen):
-    only(gcc="")
-    monkeypatch.setenv("CC", chosen)
-    with pytest.raises(ToolchainError, match=rf"CC='{chosen}': no such program.*unset CC"):
-        find_compiler()
-
-
-def test_cc_that_is_no_command_is_refused(only, monkeypatch):
-    only(gcc="")
-    monkeypatch.setenv("CC", "gcc 'unclosed")
-    with pytest.raises(ToolchainError, match=r"not a command .No closing quotation.; unset CC"):
-        find_compiler()
-
-
-def test_a_compiler_that_fails_is_quoted_from_its_error_on(only):
-    only(cc="echo info: 1000 processors >&2; echo model.c:1: error: no luck >&2; exit 3")
-    with pytest.raises(ToolchainError, match=r"exit status 3; set CC") as caught:
-        build_library(SOURCES, target=ONE_LEVEL)
-    assert str(caught.value).splitlines()[2:] == ["model.c:1: error: no luck"]
-
-
-def test_a_compiler_that_fails_without_the_word_is_quoted_from_the_start(only):
-    only(cc="echo bad luck; exit 1")
-    with pytest.raises(ToolchainError, match=r"\nbad luck$"):
-        build_library(SOURCES, target=ONE_LEVEL)
-
-
-def test_a_compiler_that_speaks_no_utf8_is_quoted(only):
-    only(cc=r"printf 'error: caf\351' >&2; exit 1")
-    with pytest.raises(ToolchainError, match="error: caf\ufffd"):
-        build_library(SOURCES, target=ONE_LEVEL)
-
-
-def test_a_compiler_that_does_not_start_is_refused(only, tmp_path, monkeypatch):
-    only(cc="")
-    (tmp_path / "cc").write_text("#!/nowhere/sh\n")
-    with pytest.raises(ToolchainError, match=r"could not be started: cc .No such file"):
-        build_library(SOURCES, target=ONE_LEVEL)
-
-
-def test_nothing_is_left_behind(only, tmp_path, monkeypatch):
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
-    build_library(SOURCES, target=ONE_LEVEL)
+def test_the_library_goes_with_its_object_and_nothing_else_is_left(scratch):
+    built = build_library(SOURCES, target=ONE_LEVEL)
+    assert [path for path in scratch.rglob("*") if path.is_file()] == [built.path]
+    assert built.read_bytes().startswith(b"\x7fELF")
+    del built
+    gc.collect()
     assert list(scratch.iterdir()) == []
+
+
+def test_a_failed_build_leaves_nothing(only, scratch):
     only(cc="echo half > model_baseline.o; exit 1")
     with pytest.raises(ToolchainError):
         build_library(SOURCES, target=ONE_LEVEL)
     assert list(scratch.iterdir()) == []
 
 
-def test_flags_reach_every_unit_and_the_link(only, tmp_path):
-    log = tmp_path / "log"
-    only(
-        cc=f'echo "$@" >> {log}\n'
-        'while [ "$1" != -o ]; do shift; done\n'
-        'echo made > "$2"'  # what follows -o
-    )
-    assert build_library(SOURCES, target=X86_64_LINUX, extra=("-g3",)) == b"made\n"
-    lines = log.read_text().splitlines()
-    assert len(lines) == len(units(X86_64_LINUX)) + 1
+def test_flags_reach_every_unit_and_the_link(log):
+    target = replace(X86_64_LINUX, triple="")
+    assert build_library(SOURCES, target=target, extra=("-g3",)).read_bytes() == b"made\n"
+    lines = log()
+    assert len(lines) == len(units(target, SOURCES)) + 1
     assert all("-g3" in line for line in lines)
     assert "-shared" in lines[-1]
+    assert " -s" not in lines[-1].replace(" -shared", "")
 
 
-@pytest.mark.parametrize("target", [X86_64_LINUX, AARCH64_LINUX])
+def test_what_was_compiled_before_is_not_compiled_again(log):
+    build_library(SOURCES, target=ONE_LEVEL)
+    assert len(log()) == 5
+    build_library(SOURCES, target=ONE_LEVEL)
+    assert [line.split()[-1] for line in log()] == ["weights.o", "artifact.so"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"sources": {"model.c": SOURCES["model.c"] + b"\n"}},
+        {"sources": {"convforge.h": b"/* another */\n"}},
+        {"extra": ("-Wall",)},
+        {"target": replace(ONE_LEVEL, levels=(Level("baseline", ("-march=any",), "1"),))},
+    ],
+    ids=["source", "header", "flags", "level"],
+)
+def test_what_changed_is_compiled_again(log, changed):
+    options = {"sources": {}, "target": ONE_LEVEL, "extra": ()}
+    for fields in (options, options | changed):
+        build_library(
+            {**SOURCES, "convforge.h": b"", **fields["sources"]},
+            target=fields["target"],
+            extra=fields["extra"],
+        )
+        lines = log()
+    assert any("model_baseline.o" in line for line in lines)
+    assert len(lines) > 2
+
+
+def test_another_compiler_compiles_again(log, only, tmp_path):
+    build_library(SOURCES, target=ONE_LEVEL)
+    log()
+    only(cc=NOTES.replace("LOG", str(tmp_path / "log")).replace("1.0", "1.1"))
+    build_library(SOURCES, target=ONE_LEVEL)
+    assert len(log()) == 5
+
+
+def test_a_compiler_without_a_version_is_asked_every_time(log, only, tmp_path):
+    only(cc=NOTES.replace("LOG", str(tmp_path / "log")).replace("exit;", "exit 1;"))
+    for _ in range(2):
+        build_library(SOURCES, target=ONE_LEVEL)
+        assert len(log()) == 5
+
+
+def test_the_cache_can_be_off(log, monkeypatch):
+    monkeypatch.setenv("CONVFORGE_CACHE", "off")
+    for _ in range(2):
+        build_library(SOURCES, target=ONE_LEVEL)
+        assert len(log()) == 5
+
+
+def test_builds_at_the_same_time_share_the_cache():
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: build_library(SOURCES, target=ONE_LEVEL), range(4)))
+    assert len({built.read_bytes() for built in made}) == 1
+
+
+@pytest.mark.parametrize("target", [X86_64_LINUX, AARCH64_LINUX, WASM32])
 def test_network_and_preprocessing_are_compiled_once_a_level_the_rest_once(target):
-    objects = [unit.object for unit in units(target)]
+    objects = [unit.object for unit in units(target, SOURCES)]
     assert len(set(objects)) == len(objects)
     assert len(objects) == 2 * len(target.levels) + 2
 
 
-@pytest.mark.parametrize("target", [X86_64_LINUX, AARCH64_LINUX])
+def test_every_piece_of_the_network_is_compiled_at_every_level():
+    found = units(X86_64_LINUX, {"model_0.c": b"", "model_1.c": b""})
+    assert len({unit.object for unit in found}) == 6
+    assert all("-ffp-contract=fast" in unit.flags for unit in found)
+
+
+@pytest.mark.parametrize("target", [X86_64_LINUX, AARCH64_LINUX, WASM32])
 def test_only_the_network_may_fuse_a_product_and_a_sum(target):
-    for unit in units(target):
+    for unit in units(target, SOURCES):
         if unit.source == "model.c":
             assert "-ffp-contract=fast" in unit.flags
         elif unit.source.endswith(".c"):
@@ -158,5 +171,4 @@ def test_only_the_network_may_fuse_a_product_and_a_sum(target):
 @pytest.mark.skipif(not importlib.util.find_spec("ziglang"), reason="no ziglang")
 def test_zig_builds_every_level(monkeypatch):
     monkeypatch.setenv("CC", f"{sys.executable} -m ziglang cc")
-    assert build_library(SOURCES, target=native()).startswith(b"\x7fELF")
-    assert toolchain.find_compiler()[-1] == "cc"
+    assert build_library(SOURCES, target=native()).read_bytes().startswith(b"\x7fELF")

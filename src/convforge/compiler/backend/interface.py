@@ -50,18 +50,7 @@ extern const cf_step CF_STEPS[];
 
 STEPS = _text("steps.h")
 
-WEIGHTS = """\
-    .section .rodata
-    .balign 64
-    .globl cf_weights
-    .hidden cf_weights
-    .type cf_weights, %object
-cf_weights:
-    .incbin "weights.bin"
-    .byte 0
-    .size cf_weights, . - cf_weights
-    .section .note.GNU-stack,"",%progbits
-"""
+WEIGHTS = _text("weights.S")
 
 ARTIFACT_HEAD = """\
 #include "convforge.h"

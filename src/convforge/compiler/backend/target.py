@@ -1,63 +1,129 @@
 """Where an artifact runs: file type, instruction-set levels, and the flags that give them.
 
 An x86-64 artifact holds the network three times, compiled for AVX-512, AVX2 and the baseline, and
-chooses when it is loaded; the levels are the ones that the x86-64 psABI names v4, v3 and v1.
+chooses when it is loaded; the levels are the ones that the x86-64 psABI names v4, v3 and v1. Arm
+has NEON and WebAssembly its 128-bit vectors in the one level that they need.
+
+A target is found by its name. `native` is a library for this machine, `wheel` the same within a
+Python package, `c` the sources for any machine.
 """
 
 from __future__ import annotations
 
 import platform
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from convforge.errors import UnsupportedError
+
+Binary = Literal["elf", "mach-o", "coff", "wasm"]
+Form = Literal["library", "sources", "wheel"]
 
 
 @dataclass(frozen=True)
 class Level:
-    """One instruction-set level; `probe` is the C condition under which the CPU has it."""
+    """One instruction-set level; `probe` is the C condition under which the CPU has it.
+
+    `machine` is the C condition under which the level exists at all, "" where it always does:
+    the sources of the target `c` are for every machine.
+    """
 
     name: str
     flags: tuple[str, ...]
     probe: str
+    machine: str = ""
 
 
 @dataclass(frozen=True)
 class Target:
     """One kind of artifact. Levels from the best to the one that every CPU has.
 
+    `triple` is what zig calls the machine, with the oldest system that the artifact runs on; ""
+    stands for the machine that compiles, with the system's own compiler before any other.
     `most_threads` bounds how many threads one context computes with; 1 where there are none.
     """
 
     name: str
     suffix: str
     levels: tuple[Level, ...]
+    triple: str
+    binary: Binary = "elf"
+    form: Form = "library"
     most_threads: int = 64
 
 
-X86_64_LINUX = Target(
-    name="x86_64-linux",
-    suffix=".so",
-    levels=(
-        Level("avx512", ("-march=x86-64-v4", "-mprefer-vector-width=512"), "cf_x86_level() >= 4"),
-        Level("avx2", ("-march=x86-64-v3",), "cf_x86_level() >= 3"),
-        Level("baseline", ("-march=x86-64",), "1"),
+_X86 = "defined(__x86_64__)"
+_X86_64 = (
+    Level(
+        "avx512",
+        ("-march=x86-64-v4", "-mprefer-vector-width=512"),
+        "cf_x86_level() >= 4",
+        machine=_X86,
     ),
+    Level("avx2", ("-march=x86-64-v3",), "cf_x86_level() >= 3", machine=_X86),
+    Level("baseline", ("-march=x86-64",), "1"),
 )
-AARCH64_LINUX = Target(
-    name="aarch64-linux",
-    suffix=".so",
-    levels=(Level("baseline", ("-march=armv8-a",), "1"),),
+_AARCH64 = (Level("baseline", ("-march=armv8-a",), "1"),)
+
+# The C libraries of 2014 and later, which is what the tag manylinux_2_17 promises too.
+X86_64_LINUX = Target("x86_64-linux", ".so", _X86_64, triple="x86_64-linux-gnu.2.17")
+AARCH64_LINUX = Target("aarch64-linux", ".so", _AARCH64, triple="aarch64-linux-gnu.2.17")
+X86_64_MACOS = Target(
+    "x86_64-macos", ".dylib", _X86_64, triple="x86_64-macos.11.0", binary="mach-o"
 )
+AARCH64_MACOS = Target(
+    "aarch64-macos", ".dylib", _AARCH64, triple="aarch64-macos.11.0", binary="mach-o"
+)
+X86_64_WINDOWS = Target(
+    "x86_64-windows", ".dll", _X86_64, triple="x86_64-windows-gnu", binary="coff"
+)
+WASM32 = Target(
+    name="wasm32",
+    suffix=".wasm",
+    levels=(Level("baseline", ("-msimd128",), "1"),),
+    triple="wasm32-wasi",
+    binary="wasm",
+    most_threads=1,
+)
+# Compiled by whoever gets them, so no level but x86-64's says more than its compiler's default.
+C_SOURCES = Target(
+    name="c",
+    suffix="",
+    levels=(*_X86_64[:-1], Level("baseline", (), "1")),
+    triple="",
+    form="sources",
+)
+
+_MACHINES = (X86_64_LINUX, AARCH64_LINUX, X86_64_MACOS, AARCH64_MACOS, X86_64_WINDOWS)
+# What `platform.machine` says of each.
+_SPOKEN = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
+_SYSTEMS = {"linux": "linux", "darwin": "macos", "win32": "windows"}
+
+TARGETS = ("native", *(target.name for target in _MACHINES), "wasm32", "c", "wheel")
+
+
+def find_target(name: str) -> Target:
+    """The target of a name in TARGETS. Raises UnsupportedError, which lists them, for another."""
+    if name == "native":
+        return native()
+    if name == "wheel":
+        return replace(native(), name="wheel", suffix=".whl", form="wheel")
+    for target in (*_MACHINES, WASM32, C_SOURCES):
+        if target.name == name:
+            return target
+    raise UnsupportedError(f"target {name!r} is not known; known are: {', '.join(TARGETS)}")
 
 
 def native() -> Target:
     """The machine this runs on. Raises UnsupportedError where it is not a known one."""
     machine = platform.machine().lower()
-    known = {"x86_64": X86_64_LINUX, "amd64": X86_64_LINUX, "aarch64": AARCH64_LINUX}
-    if sys.platform != "linux" or machine not in known:
-        raise UnsupportedError(
-            f"target native: {sys.platform} on {machine} is not supported; "
-            f"supported are linux on {', '.join(sorted(set(known) - {'amd64'}))}"
-        )
-    return known[machine]
+    name = f"{_SPOKEN.get(machine)}-{_SYSTEMS.get(sys.platform)}"
+    for target in _MACHINES:
+        if target.name == name:
+            return replace(target, triple="")
+    known = ", ".join(target.name for target in _MACHINES)
+    raise UnsupportedError(
+        f"target native: {sys.platform} on {machine} is not supported; supported are {known}, and "
+        "the target c gives sources for any machine"
+    )

@@ -1,34 +1,55 @@
-"""The C compiler: the system's where there is one, otherwise the one in the `ziglang` wheel.
+"""From C sources to a library on disk: units compiled in parallel, taken from the cache, linked.
 
-`$CC` overrides both. Units are compiled in parallel and linked to one shared library.
+The compiler is `$CC`; else the system's for this machine and the one in the `ziglang` wheel for
+others. A unit is one source at one instruction-set level. The library is built in a temporary
+folder and stays there as a file, for it holds all weights and may be larger than what anybody wants
+to have in memory.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import shlex
 import shutil
-import subprocess
-import sys
 import tempfile
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convforge.errors import ToolchainError
+from convforge.compiler.backend.build_cache import key_of, open_cache
+from convforge.compiler.backend.compilers import (
+    find_compiler,
+    identity,
+    in_its_words,
+    run_compiler,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from convforge.compiler.backend.target import Target
 
-_COMMON = ("-std=c11", "-O3", "-fPIC", "-fvisibility=hidden", "-fno-math-errno", "-pthread")
+_COMMON = ("-std=c11", "-O3", "-fvisibility=hidden", "-fno-math-errno")
 # A multiply and an add may become one operation in the network; never in the preprocessing, whose
 # arithmetic has to give Pillow's bits.
 _NETWORK = ("-ffp-contract=fast", "-fno-trapping-math")
 _EXACT = ("-ffp-contract=off",)
+
+# By file type: what every C unit needs, and what turns objects into a library. A wasm module is a
+# reactor: it has no main, and its host calls what it exports.
+_COMPILE = {
+    "elf": ("-fPIC", "-pthread"),
+    "mach-o": ("-fPIC", "-pthread"),
+    "coff": ("-pthread",),
+    "wasm": (),
+}
+_LINK = {
+    "elf": ("-shared", "-pthread", "-lm"),
+    "mach-o": ("-shared", "-pthread"),
+    "coff": ("-shared", "-pthread"),
+    "wasm": ("-mexec-model=reactor", "-Wl,--export-dynamic,--export=malloc,--export=free", "-lm"),
+}
 
 
 @dataclass(frozen=True)
@@ -39,111 +60,103 @@ class Unit:
     object: str
     flags: tuple[str, ...]
 
-
-def find_compiler() -> tuple[str, ...]:
-    """Command of the C compiler. Raises ToolchainError where there is none."""
-    chosen = os.environ.get("CC")
-    if chosen:
-        return _chosen(chosen)
-    for name in ("cc", "gcc", "clang"):
-        if shutil.which(name) is not None:
-            return (name,)
-    if importlib.util.find_spec("ziglang") is not None:
-        return (sys.executable, "-m", "ziglang", "cc")
-    raise ToolchainError(
-        "no C compiler: neither cc, gcc nor clang is on PATH and the package ziglang is not "
-        'installed; install the latter with `pip install "convforge[compile]"`'
-    )
+    @property
+    def is_kept(self) -> bool:
+        """Whether the cache keeps it: not the weights, which are large and fast to wrap."""
+        return self.source.endswith(".c")
 
 
-def _chosen(text: str) -> tuple[str, ...]:
-    try:
-        command = tuple(shlex.split(text))
-    except ValueError as error:
-        raise ToolchainError(
-            f"CC={text!r}: not a command ({error}); unset CC or name an existing compiler"
-        ) from None
-    if not command or shutil.which(command[0]) is None:
-        raise ToolchainError(
-            f"CC={text!r}: no such program on PATH; unset CC or name an existing compiler"
-        )
-    return command
+class Built:
+    """A library in a temporary folder, which goes with this object."""
+
+    def __init__(self, library: Path) -> None:
+        folder = Path(tempfile.mkdtemp(prefix="convforge-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self.path = library.rename(folder / library.name)
+
+    def read_bytes(self) -> bytes:
+        """All of it."""
+        return self.path.read_bytes()
 
 
-def units(target: Target) -> tuple[Unit, ...]:
-    """What a target compiles: the network and the preprocessing once a level, the rest once."""
-    levels = [
-        Unit(f"{source}.c", f"{source}_{level.name}.o", (*_COMMON, *flags, *level.flags, rename))
-        for level in target.levels
-        for source, flags, rename in (
-            ("model", _NETWORK, f"-DCF_STEPS=cf_steps_{level.name}"),
-            ("preprocess", _EXACT, f"-Dcf_preprocess=cf_preprocess_{level.name}"),
-        )
-    ]
-    # The level that every CPU has, said aloud: some compilers take the host's otherwise.
-    exact = (*_COMMON, *_EXACT, *target.levels[-1].flags)
-    return (
-        *levels,
-        Unit("artifact.c", "artifact.o", exact),
-        Unit("weights.S", "weights.o", ()),
-    )
+def units(target: Target, sources: Mapping[str, object]) -> tuple[Unit, ...]:
+    """What a target compiles: the network and the preprocessing once a level, the rest once.
+
+    The network is every source whose name begins with "model".
+    """
+    common = (*_COMMON, *_COMPILE[target.binary])
+    found = []
+    for source in sources:
+        stem = Path(source).stem
+        if source.endswith(".S"):
+            found.append(Unit(source, f"{stem}.o", ()))
+        elif source.endswith(".c") and stem != "preprocess" and not stem.startswith("model"):
+            # The level that every CPU has, said aloud: some compilers take the host's otherwise.
+            found.append(Unit(source, f"{stem}.o", (*common, *_EXACT, *target.levels[-1].flags)))
+        elif source.endswith(".c"):
+            exact = stem == "preprocess"
+            for level in target.levels:
+                rename = (
+                    f"-Dcf_preprocess=cf_preprocess_{level.name}"
+                    if exact
+                    else f"-DCF_STEPS=cf_steps_{level.name}"
+                )
+                flags = (*common, *(_EXACT if exact else _NETWORK), *level.flags, rename)
+                found.append(Unit(source, f"{stem}_{level.name}.o", flags))
+    return tuple(found)
 
 
 def build_library(
-    sources: Mapping[str, bytes], *, target: Target, extra: Sequence[str] = ()
-) -> bytes:
+    sources: Mapping[str, bytes | memoryview], *, target: Target, extra: Sequence[str] = ()
+) -> Built:
     """Compile and link the sources; `extra` flags go to every unit and to the link.
+
+    Without `extra` the library keeps no symbols but those that it exports.
 
     Raises ToolchainError with the compiler's own first words where it fails.
     """
-    compiler = find_compiler()
-    with tempfile.TemporaryDirectory(prefix="convforge-") as folder:
-        for name, content in sources.items():
-            (Path(folder) / name).write_bytes(content)
-        parts = [unit for unit in units(target) if unit.source in sources]
-
-        def compile_unit(unit: Unit) -> None:
-            flags = _spoken(compiler, unit.flags)
-            _run([*compiler, *flags, *extra, "-c", unit.source, "-o", unit.object], folder)
-
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(compile_unit, parts))
+    compiler = find_compiler(target.triple)
+    parts = units(target, sources)
+    with tempfile.TemporaryDirectory(prefix="convforge-") as name:
+        folder = Path(name)
+        for source, content in sources.items():
+            (folder / source).write_bytes(content)
+        make_objects(parts, folder=folder, compiler=compiler, extra=extra)
         objects = [unit.object for unit in parts]
-        _run(
-            [*compiler, *extra, "-shared", "-pthread", "-o", "artifact.so", *objects, "-lm"], folder
-        )
-        return (Path(folder) / "artifact.so").read_bytes()
+        library = folder / f"artifact{target.suffix}"
+        link = [*_LINK[target.binary], *(extra or ["-s"]), "-o", library.name]
+        run_compiler([*compiler, *objects, *link], folder=folder)
+        return Built(library)
 
 
-def _spoken(compiler: Sequence[str], flags: Sequence[str]) -> list[str]:
-    """The flags in the compiler's dialect: zig names the same processors with underscores."""
-    if "ziglang" not in compiler and Path(compiler[0]).stem != "zig":
-        return list(flags)
-    names = {
-        "-march=x86-64-v4": "-mcpu=x86_64_v4",
-        "-march=x86-64-v3": "-mcpu=x86_64_v3",
-        "-march=x86-64": "-mcpu=x86_64",
-        "-march=armv8-a": "-mcpu=generic",
-    }
-    return [names.get(flag, flag) for flag in flags]
+def make_objects(
+    parts: Sequence[Unit], *, folder: Path, compiler: tuple[str, ...], extra: Sequence[str] = ()
+) -> None:
+    """Compile units whose sources lie in `folder`; what was compiled before comes from the cache.
 
+    Raises ToolchainError with the compiler's own first words where it fails.
+    """
+    cache = open_cache()
+    headers = [path.read_bytes() for path in sorted(folder.glob("*.h"))]
+    version = identity(compiler)
 
-def _run(command: Sequence[str], folder: str) -> None:
-    try:
-        done = subprocess.run(  # noqa: S603  (the compiler and flags above, no shell)
-            command, cwd=folder, capture_output=True, text=True, errors="replace", check=False
-        )
-    except OSError as error:
-        raise ToolchainError(
-            f"the C compiler could not be started: {command[0]} ({error.strerror}); "
-            "unset CC or name another compiler"
-        ) from None
-    if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        # Some compilers list all processors that they know before they say what is wrong.
-        first = next((i for i, line in enumerate(said) if "error" in line), 0)
-        words = "\n".join(said[first : first + 12])
-        raise ToolchainError(
-            f"the C compiler failed with exit status {done.returncode}; set CC to use another\n"
-            f"{shlex.join(command)}\n{words}"
-        )
+    def make(unit: Unit) -> None:
+        flags = in_its_words(unit.flags, compiler=compiler)
+        command = [*compiler, *flags, *extra, "-c", unit.source]
+        made = folder / unit.object
+        if not unit.is_kept or not version:
+            run_compiler([*command, "-o", made.name], folder=folder)
+            return
+        words = [word.encode() for word in (version, *command)]
+        key = key_of([*words, (folder / unit.source).read_bytes(), *headers])
+        known = cache.get(key)
+        if known is not None:
+            made.write_bytes(known)
+            return
+        run_compiler([*command, "-o", made.name], folder=folder)
+        cache.put(key, made.read_bytes())
+
+    # The weights first: they need memory, the others time.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(make, sorted(parts, key=lambda unit: unit.is_kept)))
+    cache.trim()

@@ -35,9 +35,12 @@ MAY_IMPORT = {
     "compiler.passes": "compiler.ir compiler.kernels",
     "compiler.backend": "card compiler.c compiler.ir compiler.kernels seal",
     "compiler.pipeline": "card compiler.backend compiler.ir compiler.passes",
-    "compiler.compilation": "classifier compiler.backend compiler.frontends compiler.pipeline",
+    "compiler.dump": "compiler.backend compiler.ir",
+    "compiler.models": "card classifier compiler.frontends compiler.ir networks pretrained",
+    "compiler.compilation": "compiler.backend compiler.dump compiler.models compiler.pipeline",
     "runtime": "card images prediction seal",
     "loading": "classifier runtime seal",
+    "torch_backend": "compiler.compilation runtime",
     # The public verbs, each by the name of its module.
     "convforge": "analysis classifier compiler.compilation evaluation loading networks pretrained "
     "runtime training",
@@ -50,6 +53,7 @@ TORCH_AT_THE_TOP = {
     "compiler.frontends",
     "networks",
     "pretrained",
+    "torch_backend",
     "training",
 }
 TALKS_OR_EXITS = {"exit", "input", "os._exit", "print", "quit", "sys.exit", "SystemExit"}

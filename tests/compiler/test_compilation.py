@@ -1,23 +1,24 @@
 from __future__ import annotations
 
 import stat
-import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from convforge.card import Card
 from convforge.classifier import Classifier
-from convforge.compiler import compilation
+from convforge.compiler import compilation, pipeline
+from convforge.compiler.backend.target import native
 from convforge.compiler.compilation import compile as build
+from convforge.compiler.passes.order import PASSES
 from convforge.errors import (
     ClassifierError,
     InputError,
     OutputError,
-    PackageError,
     ToolchainError,
     UnsupportedError,
 )
@@ -79,7 +80,7 @@ def no_work(monkeypatch):
     def fail(*_arguments, **_options):
         pytest.fail("work was done")
 
-    monkeypatch.setattr(compilation, "_classifier", fail)
+    monkeypatch.setattr(compilation, "read_model", fail)
     monkeypatch.setattr(compilation, "compile_graph", fail)
 
 
@@ -99,9 +100,110 @@ def test_an_unknown_target_is_refused_before_any_work(classifier, tmp_path, no_w
         build(classifier, tmp_path / "net.so", target="toaster")
 
 
-def test_a_missing_classifier_is_refused_by_name(tmp_path):
-    with pytest.raises(InputError, match=r"gone\.safetensors: no such file"):
-        build(tmp_path / "gone.safetensors", tmp_path / "net.so")
+@pytest.mark.parametrize("threads", [0, -1, 65])
+def test_a_number_of_threads_out_of_range_is_refused_before_any_work(
+    classifier, tmp_path, no_work, threads
+):
+    with pytest.raises(InputError, match=f"threads is {threads}; target .* takes 1 to 64"):
+        build(classifier, tmp_path / "net.so", threads=threads)
+
+
+def test_an_artifact_computes_with_the_threads_it_was_compiled_for(classifier, tmp_path):
+    assert build(classifier, tmp_path / "net.so", threads=2).threads == 2
+    assert Runtime(tmp_path / "net.so").threads == 2
+
+
+def test_a_bare_module_becomes_an_artifact_of_tensors(tmp_path):
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten())
+    artifact = build(module, tmp_path / "net.so", input_shape=(1, 3, 7, 6))
+    assert artifact.weights == "given"
+    runtime = Runtime(tmp_path / "net.so")
+    assert (runtime.input_shape, runtime.output_shape) == ((1, 3, 7, 6), (1, 80))
+    x = np.random.default_rng(0).standard_normal((1, 3, 7, 6), np.float32)
+    expected = module(torch.from_numpy(x)).detach().numpy()
+    np.testing.assert_allclose(runtime.run(x), expected, rtol=0, atol=1e-6)
+    assert runtime.classes == ()
+    for use in (
+        lambda: runtime.card,
+        lambda: runtime.preprocess,
+        lambda: runtime.predict(np.zeros((9, 9, 3), np.uint8)),
+        lambda: runtime.probabilities([np.zeros((9, 9, 3), np.uint8)]),
+    ):
+        with pytest.raises(InputError, match=r"net\.so: compiled from a bare network.*`run`"):
+            use()
+
+
+def test_the_artifact_of_an_untrained_network_says_so(tmp_path):
+    assert build("lenet5", tmp_path / "a.so").weights == "random"
+    build("lenet5", tmp_path / "b.so")
+    assert (tmp_path / "a.so").read_bytes() == (tmp_path / "b.so").read_bytes()
+    assert Runtime(tmp_path / "a.so").logits(np.zeros((2, 1, 32, 32), np.float32)).shape == (2, 10)
+
+
+# --------------------------------------------------------------------------- dump, progress
+
+
+def test_every_stage_is_dumped(classifier, tmp_path):
+    build(classifier, tmp_path / "net.so", dump=tmp_path / "deep" / "dump")
+    folder = tmp_path / "deep" / "dump"
+    graphs = sorted(path.name for path in folder.glob("[0-9]*.txt"))
+    names = [rewrite.__name__ for rewrite in PASSES]
+    assert graphs == [f"{i:02}_{name}.txt" for i, name in enumerate(["graph", *names])]
+    assert "conv2d" in (folder / "00_graph.txt").read_text()
+    assert (folder / "program.txt").read_text().startswith("from input to ")
+    assert "no plan needs less" in (folder / "memory.txt").read_text()
+    assert {"model.c", "artifact.c", "convforge.h", "weights.bin"} <= set(files_in(folder / "c"))
+
+
+def test_a_dump_that_cannot_be_written_is_refused_before_any_work(classifier, tmp_path, no_work):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="name another folder to dump to"):
+        build(classifier, tmp_path / "net.so", dump=tmp_path / "file" / "dump")
+    assert files_in(tmp_path) == ["file"]
+
+
+def test_what_is_being_done_is_told(classifier, tmp_path):
+    told = []
+    build(classifier, tmp_path / "net.so", progress=lambda *report: told.append(report))
+    said = [what for done, total, what in told if (done, total) == (0, 0)]
+    assert said[0] == "reading the model"
+    assert said[-2:] == ["compiling C", "testing the artifact"]
+
+
+# ---------------------------------------------------------------------------------- the proof
+
+
+def test_an_artifact_that_fails_its_test_is_not_written(classifier, tmp_path, monkeypatch):
+    def lie(graph, **options):
+        model = options.pop("expected")
+        return compile_graph(graph, expected=lambda x: model(x) + 1, **options)
+
+    compile_graph = compilation.compile_graph
+    monkeypatch.setattr(compilation, "compile_graph", lie)
+    best = native().levels[0].name
+    (tmp_path / "net.so").write_bytes(b"old")
+    words = "fails its self-test: .* at level .*computes something else.*nothing was written"
+    with pytest.raises(ToolchainError, match=words) as refusal:
+        build(classifier, tmp_path / "net.so")
+    assert "Set CC" in str(refusal.value)
+    assert best in str(refusal.value) or "baseline" in str(refusal.value)
+    assert (tmp_path / "net.so").read_bytes() == b"old"
+    assert files_in(tmp_path) == ["net.so"]
+
+
+def test_an_artifact_that_crashes_is_not_written(classifier, tmp_path, monkeypatch):
+    def trap(sources, **options):
+        body = sources["artifact.c"]
+        start = b"int cf_selftest(cf_context *context)\n{\n"
+        assert start in body
+        broken = sources | {"artifact.c": body.replace(start, start + b"    __builtin_trap();\n")}
+        return build_library(broken, **options)
+
+    build_library = pipeline.build_library
+    monkeypatch.setattr(pipeline, "build_library", trap)
+    with pytest.raises(ToolchainError, match="fails its self-test: it crashed with SIG"):
+        build(classifier, tmp_path / "net.so")
+    assert files_in(tmp_path) == []
 
 
 def test_a_classifier_file_cut_in_half_is_refused(classifier_file, tmp_path):
@@ -135,17 +237,3 @@ def test_a_failing_compiler_leaves_the_old_file_and_no_scratch(classifier, tmp_p
     assert (tmp_path / "net.so").read_bytes() == b"old"
     assert files_in(tmp_path) == ["net.so", "scratch"]
     assert files_in(scratch) == []
-
-
-def test_without_torch_the_message_names_the_extra(tmp_path, monkeypatch):
-    monkeypatch.delitem(sys.modules, "convforge.classifier")
-    monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(PackageError, match=r'pip install "convforge\[train\]"'):
-        build("digits.safetensors", tmp_path / "net.so")
-
-
-def test_what_is_no_classifier_is_refused(tmp_path):
-    with pytest.raises(
-        InputError, match=r"Linear.*; expected a Classifier or the path of its file"
-    ):
-        build(nn.Linear(2, 2), tmp_path / "net.so")

@@ -1,20 +1,45 @@
-"""`compile`: from a classifier to an artifact on disk; chooses the front end."""
+"""`compile`: from a model to an artifact on disk, proven before it gets its name."""
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import tempfile
 from dataclasses import dataclass
-from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from convforge.compiler.backend.package import save_artifact
 from convforge.compiler.backend.target import Target, native
+from convforge.compiler.dump import dump_to
+from convforge.compiler.models import read_model
 from convforge.compiler.pipeline import compile_graph
-from convforge.errors import InputError, PackageError, UnsupportedError
+from convforge.errors import InputError, ToolchainError, UnsupportedError
 from convforge.files import check_destination
 
 if TYPE_CHECKING:
-    from convforge.classifier import Classifier
+    from collections.abc import Callable
+    from os import PathLike
+
+    from convforge.compiler.models import Compilable
+    from convforge.compiler.pipeline import Observer
+
+    Progress: TypeAlias = Callable[[int, int, str], None]
+
+# A process of its own: what a C compiler got wrong may also crash.
+_PROOF = """
+import sys
+from convforge.errors import ConvforgeError
+from convforge.runtime import Runtime
+path, *levels = sys.argv[1:]
+try:
+    for level in levels[levels.index(Runtime(path).level):]:
+        Runtime(path, level=level).selftest()
+except ConvforgeError as error:
+    sys.exit(str(error))
+"""
 
 
 @dataclass(frozen=True)
@@ -22,11 +47,13 @@ class Artifact:
     """What `compile` wrote: the file, and what it needs.
 
     `arena_bytes` is what each predicting thread holds, `arena_lower_bound` the least that any plan
-    could reach for these layers.
+    could reach for these layers. `weights` is "given", or "random" for an untrained network.
     """
 
     path: Path
     target: str
+    threads: int
+    weights: str
     file_bytes: int
     weight_bytes: int
     arena_bytes: int
@@ -34,33 +61,88 @@ class Artifact:
 
 
 def compile(  # noqa: A001  (the public verb)
-    model: Classifier | str | PathLike[str],
+    model: Compilable,
     path: str | PathLike[str],
     *,
     target: str = "native",
+    threads: int = 1,
+    input_shape: tuple[int, ...] | None = None,
+    weights: str | None = None,
+    dump: str | PathLike[str] | None = None,
+    progress: Progress | None = None,
 ) -> Artifact:
-    """Compile a classifier, or the file it was saved to, into one self-contained artifact.
+    """Compile a model into one self-contained artifact.
 
-    Raises OutputError before any work where `path` cannot be written, UnsupportedError naming a
-    layer that the compiler does not know, ToolchainError without a C compiler.
+    `model` is a classifier or the file it was saved to; an `nn.Module`, with the `input_shape` that
+    it takes, such as (1, 3, 224, 224); the path of an .onnx file; or the name of a network of the
+    catalogue, whose `weights` are a tag of published ones, "imagenet", or random where that is left
+    out. Classifiers alone have class names and preprocessing, so that their artifacts predict; the
+    others compute tensors.
+
+    `threads` is how many compute one input where the artifact's user asks for no other number.
+    `dump` is a folder for what every stage of the compiler gave. `progress` is called with (0, 0,
+    what is being done).
+
+    An artifact that runs on this machine passes its self-test at every level that the machine has
+    before the file is written. Raises OutputError before any work where `path` cannot be written;
+    InputError and UnsupportedError where the model cannot be compiled, naming the layer;
+    ToolchainError without a C compiler, or where the artifact fails its test.
     """
     destination = Path(path)
     check_destination(destination)
     chosen = _target(target)
-    classifier = _classifier(model)
-    from convforge.compiler.frontends.torch import from_torch  # noqa: PLC0415  (imports torch)
-
-    graph = from_torch(classifier.net, classifier.card.preprocess.input_shape)
-    compiled = compile_graph(graph, card=classifier.card, target=chosen)
+    if not 1 <= threads <= chosen.most_threads:
+        raise InputError(
+            f"compile: threads is {threads}; target {chosen.name} takes 1 to {chosen.most_threads}"
+        )
+    observe = _observer(dump, progress)
+    observe("start", None)
+    found = read_model(model, input_shape=input_shape, weights=weights)
+    compiled = compile_graph(
+        found.graph,
+        card=found.card,
+        expected=found.expected,
+        target=chosen,
+        threads=threads,
+        observe=observe,
+    )
+    if chosen == native():
+        observe("library", compiled.library)
+        _prove(compiled.library, chosen)
     save_artifact(compiled.library, destination)
     return Artifact(
         path=destination,
         target=chosen.name,
+        threads=threads,
+        weights="random" if found.untrained else "given",
         file_bytes=destination.stat().st_size,
         weight_bytes=compiled.weight_bytes,
         arena_bytes=compiled.arena_bytes,
         arena_lower_bound=compiled.arena_lower_bound,
     )
+
+
+# What is being done once a step has given its result.
+_NEXT = {
+    "start": "reading the model",
+    "graph": "rewriting the graph",
+    "program": "planning memory",
+    "memory": "writing C",
+    "sources": "compiling C",
+    "library": "testing the artifact",
+}
+
+
+def _observer(dump: str | PathLike[str] | None, progress: Progress | None) -> Observer:
+    write = dump_to(Path(dump)) if dump is not None else None
+
+    def observe(step: str, result: object) -> None:
+        if write is not None:
+            write(step, result)
+        if progress is not None and step in _NEXT:
+            progress(0, 0, _NEXT[step])
+
+    return observe
 
 
 def _target(name: str) -> Target:
@@ -69,20 +151,25 @@ def _target(name: str) -> Target:
     return native()
 
 
-def _classifier(model: Classifier | str | PathLike[str]) -> Classifier:
-    try:
-        from convforge.classifier import Classifier  # noqa: PLC0415  (imports torch)
-    except ModuleNotFoundError as error:
-        raise PackageError(
-            f"compiling needs torch to read the network ({error}); install it with "
-            '`pip install "convforge[train]"`'
-        ) from None
-    if isinstance(model, Classifier):
-        return model
-    if not isinstance(model, str | PathLike):
-        raise InputError(
-            f"compile: got a {type(model).__name__}; expected a Classifier or the path of its file"
+def _prove(library: bytes, target: Target) -> None:
+    """Run the self-test at every level of this machine. Raises ToolchainError where one fails."""
+    with tempfile.TemporaryDirectory(prefix="convforge-") as folder:
+        path = Path(folder) / f"artifact{target.suffix}"
+        save_artifact(library, path)
+        done = subprocess.run(  # noqa: S603  (this interpreter, no shell)
+            [sys.executable, "-c", _PROOF, str(path), *(level.name for level in target.levels)],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
         )
-    if not Path(model).is_file():
-        raise InputError(f"{model}: no such file; expected a classifier that `save` wrote")
-    return Classifier.load(Path(model))
+    if done.returncode == 0:
+        return
+    said = done.stderr.strip().splitlines() or ["nothing was said"]
+    if done.returncode < 0:
+        said = [f"it crashed with {signal.Signals(-done.returncode).name}"]
+    raise ToolchainError(
+        f"the compiled artifact fails its self-test: {said[-1]}; nothing was written. "
+        "Set CC to use another C compiler"
+    )

@@ -1,0 +1,162 @@
+"""What can be compiled, and how each becomes a graph.
+
+    Classifier, or the file it was saved to   a graph with the classifier's card
+    nn.Module, with an `input_shape`          a graph alone
+    NETWORK, a name of the catalogue          untrained, a graph alone; with published `weights`, a
+                                              classifier's graph and card
+    FILE.onnx                                 a graph alone
+
+Without a card there are no class names and no preprocessing: the artifact computes tensors.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from convforge.errors import InputError, PackageError, UnsupportedError
+from convforge.networks.catalog import CATALOG, create
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from convforge.card import Card
+    from convforge.classifier import Classifier
+    from convforge.compiler.frontends.torch_model import Module
+    from convforge.compiler.ir.graph import Array, Graph, Shape
+
+    Compilable: TypeAlias = Classifier | Module | str | PathLike[str]
+
+SEED = 0  # of the weights of an untrained network: the same name gives the same artifact
+
+
+@dataclass(frozen=True)
+class Model:
+    """A graph, the card of a classifier, and what the model itself makes of an input.
+
+    `expected` is None where there is nothing but the graph to ask; `untrained` says that the
+    weights are random.
+    """
+
+    name: str
+    graph: Graph
+    card: Card | None = None
+    expected: Callable[[Array], Array] | None = None
+    untrained: bool = False
+
+
+def read_model(
+    model: Compilable,
+    *,
+    input_shape: Shape | None = None,
+    weights: str | None = None,
+) -> Model:
+    """The model of anything that can be compiled.
+
+    Raises InputError where it is none of these, where `input_shape` or `weights` are missing, or
+    given to one that has its own; UnsupportedError as the front ends do; PackageError where a
+    package is missing.
+    """
+    try:
+        if isinstance(model, str | PathLike):
+            return _named(Path(model), input_shape=input_shape, weights=weights)
+        return _object(model, input_shape=input_shape, weights=weights)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise PackageError(
+            f"compiling needs torch to read the network ({error}); install it with "
+            '`pip install "convforge[train]"`'
+        ) from None
+
+
+def _object(model: object, *, input_shape: Shape | None, weights: str | None) -> Model:
+    from convforge.classifier import Classifier  # noqa: PLC0415  (imports torch)
+    from convforge.compiler.frontends.torch_model import is_module  # noqa: PLC0415
+
+    if weights is not None:
+        raise InputError(
+            f"compile: weights={weights!r} goes with the name of a network; a "
+            f"{type(model).__name__} has its own"
+        )
+    if isinstance(model, Classifier):
+        _refuse_shape(input_shape, of="a classifier")
+        return _classifier(model)
+    if is_module(model):
+        return _module(model, input_shape=input_shape)
+    raise InputError(
+        f"compile: got a {type(model).__name__}; expected a Classifier, the path of its file, an "
+        "nn.Module, the path of an .onnx file, or a network's name"
+    )
+
+
+def _named(path: Path, *, input_shape: Shape | None, weights: str | None) -> Model:
+    if str(path) in CATALOG and not path.exists():
+        _refuse_shape(input_shape, of="a network of the catalogue")
+        return _network(str(path), weights=weights)
+    if weights is not None:
+        raise InputError(
+            f"{path}: weights={weights!r} goes with the name of a network; a file has its own"
+        )
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; {_what_it_may_be(path)}")
+    if path.suffix == ".onnx":
+        from convforge.compiler.frontends.onnx import (  # type: ignore[import-not-found]  # noqa: PLC0415
+            from_onnx,
+        )
+
+        return Model(path.name, from_onnx(path, input_shape=input_shape))
+    from convforge.classifier import Classifier  # noqa: PLC0415  (imports torch)
+
+    _refuse_shape(input_shape, of="a classifier")
+    return _classifier(Classifier.load(path), name=path.name)
+
+
+def _what_it_may_be(path: Path) -> str:
+    near = difflib.get_close_matches(path.name, CATALOG, n=3, cutoff=0.6)
+    hint = f", such as {' or '.join(near)}" if near else ""
+    return f"expected a classifier that `save` wrote, an .onnx file, or a network's name{hint}"
+
+
+def _network(name: str, *, weights: str | None) -> Model:
+    if weights is not None:
+        from convforge.pretrained import load_pretrained  # noqa: PLC0415  (imports torch)
+
+        return _classifier(load_pretrained(name, weights=weights), name=name)
+    from convforge.compiler.frontends.torch_model import drawn  # noqa: PLC0415  (imports torch)
+
+    net = drawn(lambda: create(name), seed=SEED)
+    return replace(_module(net, name=name, input_shape=(1, *net.input_shape)), untrained=True)
+
+
+def _classifier(classifier: Classifier, *, name: str = "") -> Model:
+    card = classifier.card
+    found = _module(classifier.net, name=name, input_shape=(1, *card.preprocess.input_shape))
+    return replace(found, name=name or card.network, card=card)
+
+
+def _module(module: Module, *, name: str = "", input_shape: Shape | None) -> Model:
+    from convforge.compiler.frontends.torch import from_torch  # noqa: PLC0415
+    from convforge.compiler.frontends.torch_model import evaluator  # noqa: PLC0415
+
+    if input_shape is None:
+        raise InputError(
+            f"compile: a bare {type(module).__name__} does not say what it takes; give "
+            "input_shape=(1, 3, 224, 224) or what it is"
+        )
+    batch, *image = input_shape
+    if batch != 1 or len(image) != 3:
+        raise UnsupportedError(f"input_shape={input_shape}: one image (1, C, H, W) is supported")
+    graph = from_torch(module, (image[0], image[1], image[2]))
+    return Model(name or type(module).__name__, graph, expected=evaluator(module))
+
+
+def _refuse_shape(input_shape: Shape | None, *, of: str) -> None:
+    if input_shape is not None:
+        raise InputError(
+            f"compile: input_shape={input_shape} for {of}, which has its own; leave it out, or "
+            "compile the bare nn.Module"
+        )

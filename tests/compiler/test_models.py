@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from convforge.compiler.models import SEED, read_model
+from convforge.errors import ClassifierError, InputError, PackageError, UnsupportedError
+from convforge.networks.catalog import create
+
+
+def test_a_classifier_brings_its_card_and_its_own_answer(trained):
+    found = read_model(trained)
+    assert (found.card, found.untrained) == (trained.card, False)
+    assert found.name == trained.card.network
+    assert found.graph.input_shape == (1, 1, 32, 32)
+    x = np.random.default_rng(0).standard_normal((1, 1, 32, 32), np.float32)
+    np.testing.assert_array_equal(found.expected(x), trained.logits(x))
+
+
+@pytest.mark.parametrize("kind", [str, lambda path: path], ids=["str", "Path"])
+def test_a_classifiers_file_is_the_classifier(trained, classifier_file, kind):
+    found = read_model(kind(classifier_file))
+    assert found.card == trained.card
+    assert found.name == classifier_file.name
+
+
+def test_a_bare_module_has_no_card_and_is_left_as_it_was():
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5)).train()
+    module[1].eval()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    found = read_model(module, input_shape=(1, 3, 5, 6))
+    assert found.card is None
+    assert (found.name, found.untrained) == ("Sequential", False)
+    assert found.graph.input_shape == (1, 3, 5, 6)
+    x = np.random.default_rng(0).standard_normal((1, 3, 5, 6), np.float32)
+    np.testing.assert_array_equal(found.expected(x), found.expected(x))
+    assert [child.training for child in module] == [True, False, True]
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_a_networks_name_is_that_network_untrained_and_the_same_every_time():
+    state = torch.random.get_rng_state()
+    found, again = read_model("lenet5_relu"), read_model("lenet5_relu")
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert found.untrained
+    assert found.card is None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        net = create("lenet5_relu").eval()
+    x = np.random.default_rng(0).standard_normal((1, 1, 32, 32), np.float32)
+    expected = net(torch.from_numpy(x)).detach().numpy()
+    np.testing.assert_array_equal(found.expected(x), expected)
+    np.testing.assert_array_equal(again.expected(x), expected)
+
+
+def test_a_networks_name_with_published_weights_is_a_classifier():
+    found = read_model("efficientnet_lite0", weights="imagenet")
+    assert not found.untrained
+    assert len(found.card.classes) == 1000
+    assert found.card.network == "efficientnet_lite0"
+
+
+def test_a_file_named_like_a_network_is_the_file(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    trained.save("lenet5")
+    assert read_model("lenet5").card == trained.card
+
+
+# -------------------------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize("name", ["gone.safetensors", "gone/digits.so", "gone.onnx", "gone"])
+def test_a_missing_file_is_refused_with_what_it_may_be(tmp_path, name):
+    with pytest.raises(InputError, match=r"no such file; expected a classifier that `save` wrote"):
+        read_model(tmp_path / name)
+
+
+def test_a_name_close_to_a_networks_is_refused_with_that():
+    with pytest.raises(InputError, match=r"resnet5: no such file; .*such as .*resnet50"):
+        read_model("resnet5")
+
+
+def test_a_folder_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        read_model(tmp_path)
+
+
+def test_what_is_no_classifier_file_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(ClassifierError, match=r"notes\.txt"):
+        read_model(tmp_path / "notes.txt")
+
+
+@pytest.mark.parametrize("value", [None, 3, b"digits.safetensors", np.zeros(3)])
+def test_what_is_no_model_is_refused_by_its_type(value):
+    with pytest.raises(InputError, match=f"got a {type(value).__name__}; expected a Classifier"):
+        read_model(value)
+
+
+def test_a_bare_module_without_its_shape_is_refused():
+    with pytest.raises(InputError, match=r"a bare Conv2d .*give input_shape="):
+        read_model(nn.Conv2d(3, 4, 3))
+
+
+@pytest.mark.parametrize("model", ["trained", "classifier_file", "lenet5"])
+def test_a_shape_for_what_has_its_own_is_refused(model, request):
+    given = model if model == "lenet5" else request.getfixturevalue(model)
+    with pytest.raises(InputError, match=r"input_shape=\(1, 1, 9, 9\) for a .*leave it out"):
+        read_model(given, input_shape=(1, 1, 9, 9))
+
+
+def test_weights_for_what_has_its_own_are_refused(trained, classifier_file):
+    for model in (trained, classifier_file, nn.Conv2d(3, 4, 3)):
+        with pytest.raises(InputError, match="weights='imagenet' goes with the name of a network"):
+            read_model(model, weights="imagenet")
+
+
+def test_weights_that_are_not_published_are_refused():
+    with pytest.raises(InputError, match="lenet5: no weights are named 'imagenet'"):
+        read_model("lenet5", weights="imagenet")
+
+
+def test_a_layer_that_is_not_understood_is_named():
+    with pytest.raises(UnsupportedError, match=r"layer '1'"):
+        read_model(nn.Sequential(nn.Conv2d(3, 4, 3), Fold()), input_shape=(1, 3, 8, 8))
+
+
+class Fold(nn.Module):
+    def forward(self, x):
+        return torch.fft.fft2(x).real
+
+
+def test_without_torch_the_message_names_the_extra(monkeypatch):
+    monkeypatch.delitem(sys.modules, "convforge.classifier")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(PackageError, match=r'pip install "convforge\[train\]"'):
+        read_model(3)

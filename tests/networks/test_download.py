@@ -26,6 +26,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.cut_after = None  # bytes of the next answer's body
         self.knows_ranges = True
         self.status = None
+        self.redirects_from = None  # a folder that answers with the same file in /models/
         self.ranges = []  # the Range header of every request
 
     @property
@@ -36,6 +37,12 @@ class Server(http.server.ThreadingHTTPServer):
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         server = self.server
+        if server.redirects_from and self.path.startswith(server.redirects_from):
+            self.send_response(302)
+            self.send_header("Location", self.path.replace(server.redirects_from, "/models/"))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         wanted = self.headers.get("Range")
         server.ranges.append(wanted)
         if server.status is not None:
@@ -76,6 +83,26 @@ def test_a_file_is_fetched_once_into_the_cache(server):
     assert fetch(server.url, sha256=SHA256[:8]) == path
     assert server.ranges == [None]
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_two_files_of_one_name_are_two_in_the_cache(server):
+    url = server.url.replace(f"net-{SHA256[:8]}.pth", "revision/model.safetensors")
+    first = fetch(url, sha256=SHA256)
+    assert first == cache_folder() / f"model-{SHA256[:8]}.safetensors"
+    server.content = CONTENT[:-1]
+    other = hashlib.sha256(server.content).hexdigest()
+    second = fetch(url, sha256=other)
+    assert (first.read_bytes(), second.read_bytes()) == (CONTENT, CONTENT[:-1])
+
+
+def test_a_redirect_is_followed_and_resumed(server):
+    server.redirects_from = "/resolve/"
+    server.cut_after = 300_000
+    url = server.url.replace("/models/", "/resolve/")
+    with pytest.raises(WeightsError, match="stopped after 300000 bytes"):
+        fetch(url, sha256=SHA256)
+    assert fetch(url, sha256=SHA256).read_bytes() == CONTENT
+    assert server.ranges == [None, "bytes=300000-"]
 
 
 def test_progress_counts_bytes_up_to_all_of_them(server):

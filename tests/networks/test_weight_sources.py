@@ -1,7 +1,9 @@
 """The table of published weights, against what the publishers' own packages say."""
 
+import re
 import subprocess
 import sys
+from pathlib import PurePosixPath
 
 import pytest
 import timm
@@ -9,11 +11,14 @@ import torch
 from torchvision import models
 
 from convforge.networks.catalog import CATALOG
-from convforge.networks.weight_sources import LITE, PUBLISHED, SYMMETRIC
+from convforge.networks.weight_sources import LITE, PUBLISHED, SYMMETRIC, TORCHVISION_URL, WHOLE
 
 TORCHVISION_NAMES = {"alexnet_owt": "alexnet", "googlenet_bn": "googlenet"}
 FROM_TORCHVISION = [
-    (network, tag) for network, tags in PUBLISHED.items() for tag in tags if "lite" not in network
+    (network, tag)
+    for network, tags in PUBLISHED.items()
+    for tag, row in tags.items()
+    if row.file.startswith(TORCHVISION_URL)
 ]
 
 
@@ -84,13 +89,45 @@ def test_lite_preprocessing_is_the_same_wherever_the_file_comes_from():
         assert fields[0] == fields[1]
 
 
+def test_mobilenets_row_says_what_timm_says():
+    row = PUBLISHED["mobilenet_v1"]["imagenet"]
+    cfg = timm.create_model("mobilenetv1_100").pretrained_cfg
+    url = rf"https://huggingface\.co/{cfg['hf_hub_id']}/resolve/[0-9a-f]{{40}}/model\.safetensors"
+    assert re.fullmatch(url, row.file)
+    assert row.package is None
+    assert row.crop == cfg["input_size"][1]
+    assert row.crop / row.resize == cfg["crop_pct"]
+    assert row.interpolation == cfg["interpolation"]
+    assert row.normalisation[0] == tuple(255 * value for value in cfg["mean"])
+    assert row.normalisation[1] == tuple(255 * value for value in cfg["std"])
+
+
+def test_checksums_known_in_full_are_of_one_file_each():
+    files = {row.file for tags in PUBLISHED.values() for row in tags.values()}
+    for whole in WHOLE:
+        assert re.fullmatch("[0-9a-f]{64}", whole)
+        assert sum(f"-{whole[:8]}." in file for file in files) == 1
+    assert len(set(WHOLE)) == len(WHOLE)
+
+
+def test_a_checksum_is_whole_or_the_digits_in_the_files_name():
+    for tags in PUBLISHED.values():
+        for row in tags.values():
+            in_name = re.search(r"-([0-9a-f]{8})\.", PurePosixPath(row.file).name)
+            if in_name is None:
+                assert re.fullmatch("[0-9a-f]{64}", row.sha256)
+            else:
+                assert re.fullmatch("[0-9a-f]{8}|[0-9a-f]{64}", row.sha256)
+                assert row.sha256.startswith(in_name[1])
+                is_known = any(whole.startswith(in_name[1]) for whole in WHOLE)
+                assert len(row.sha256) == (64 if is_known else 8)
+
+
 def test_every_row_is_of_a_network_that_takes_it():
     for network, tags in PUBLISHED.items():
         entry = CATALOG[network]
         assert "imagenet" in tags
         for row in tags.values():
-            assert 8 <= len(row.sha256) <= 64
-            assert row.sha256 in row.file
             assert (entry.in_channels, entry.num_classes) == (3, 1000)
             # torchvision evaluates b2 at 288 pixels, the authors at 260
             assert row.crop == (288 if network == "efficientnet_b2" else entry.input_size)

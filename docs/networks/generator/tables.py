@@ -26,7 +26,7 @@ from convforge.analysis.rows import view_text
 from convforge.analysis.source import source_of
 from convforge.analysis.volumes import volumes
 from convforge.networks.catalog import CATALOG
-from convforge.networks.weight_sources import PUBLISHED, TIMM_URL, TORCHVISION_URL
+from convforge.networks.weight_sources import PUBLISHED, TIMM_HUB_URL, TIMM_URL, TORCHVISION_URL
 
 if TYPE_CHECKING:
     from convforge.analysis.summary import Summary
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from convforge.networks.weight_sources import Published
 
 WIDTH = 118  # columns of a line of text
+WHOLE_DIGITS = 64  # of a SHA-256 in hex
 LONG = 12  # letters of a name that is not repeated in full
 UNITS = {"M": 10**6, "G": 10**9}
 # What follows a layer without changing its shape, in the tables' words.
@@ -123,6 +124,17 @@ def index() -> str:
     return markdown(heads, rows, numbers=range(1, 5))
 
 
+def checksums() -> str:
+    """Of how many published files the whole SHA-256 is known, and of which ones it is not."""
+    rows = [(name, tag, row) for name, tags in PUBLISHED.items() for tag, row in tags.items()]
+    others = [f"`{name}` {tag}" for name, tag, row in rows if len(row.sha256) < WHOLE_DIGITS]
+    text = (
+        f"All digits are known of {len(rows) - len(others)} of the {len(rows)} files, eight of "
+        f"these {len(others)}: {', '.join(others)}."
+    )
+    return textwrap.fill(text, WIDTH, break_on_hyphens=False)
+
+
 def forms() -> str:
     """Which library has which form, by name."""
     rows = []
@@ -169,7 +181,7 @@ def _weights(name: str) -> str:
 def _place(weights: Published) -> str:
     if weights.package:
         return "a package"
-    places = {TORCHVISION_URL: "torchvision", TIMM_URL: "timm"}
+    places = {TORCHVISION_URL: "torchvision", TIMM_URL: "timm", TIMM_HUB_URL: "timm"}
     return next(place for url, place in places.items() if weights.file.startswith(url))
 
 

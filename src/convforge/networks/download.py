@@ -3,6 +3,9 @@
     cache_folder() / name            complete, and its SHA-256 as expected when it was fetched
     cache_folder() / name.part       what a download that was cut has brought so far
 
+A name is the URL's last part, with the first digits of the SHA-256 where it lacks them: two files
+of one name are two in the cache.
+
 Proxies are taken from the environment (http_proxy, https_proxy, no_proxy), as urllib does.
 """
 
@@ -41,7 +44,7 @@ def fetch(url: str, *, sha256: str, progress: Progress | None = None) -> Path:
     where the file cannot be had (what has arrived is kept, and the next call goes on from there) or
     has another checksum (nothing is kept); OutputError where the cache cannot be written.
     """
-    name = PurePosixPath(urlsplit(url).path).name
+    name = _name(url, sha256)
     path = cache_folder() / name
     try:
         if not path.exists():
@@ -70,6 +73,12 @@ def check_sha256(path: Path, sha256: str, *, advice: str) -> None:
             f"{path}: expected a file whose SHA-256 begins with {sha256}, got "
             f"{found[: len(sha256)]}; {advice}"
         )
+
+
+def _name(url: str, sha256: str) -> str:
+    path = PurePosixPath(urlsplit(url).path)
+    digits = sha256[:8]
+    return path.name if digits in path.stem else f"{path.stem}-{digits}{path.suffix}"
 
 
 def _fill(part: IO[bytes], *, url: str, sha256: str, progress: Progress | None) -> None:

@@ -96,7 +96,7 @@ def test_a_path_that_cannot_be_written_is_refused_before_any_work(
 
 
 def test_an_unknown_target_is_refused_before_any_work(classifier, tmp_path, no_work):
-    with pytest.raises(UnsupportedError, match="target 'toaster' is not known; known is: native"):
+    with pytest.raises(UnsupportedError, match="target 'toaster' is not known; known are: native"):
         build(classifier, tmp_path / "net.so", target="toaster")
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from convforge.compiler.backend.package import save_artifact
-from convforge.compiler.backend.target import Target, native
+from convforge.compiler.backend.target import Target, find_target
 from convforge.compiler.dump import dump_to
 from convforge.compiler.models import read_model
 from convforge.compiler.pipeline import compile_graph
-from convforge.errors import InputError, ToolchainError, UnsupportedError
+from convforge.errors import InputError, ToolchainError
 from convforge.files import check_destination
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def compile(  # noqa: A001  (the public verb)
     """
     destination = Path(path)
     check_destination(destination)
-    chosen = _target(target)
+    chosen = find_target(target)
     if not 1 <= threads <= chosen.most_threads:
         raise InputError(
             f"compile: threads is {threads}; target {chosen.name} takes 1 to {chosen.most_threads}"
@@ -106,7 +106,7 @@ def compile(  # noqa: A001  (the public verb)
         threads=threads,
         observe=observe,
     )
-    if chosen == native():
+    if chosen.triple == "" and chosen.form != "sources":
         observe("library", compiled.library)
         _prove(compiled.library, chosen)
     save_artifact(compiled.library, destination)
@@ -143,12 +143,6 @@ def _observer(dump: str | PathLike[str] | None, progress: Progress | None) -> Ob
             progress(0, 0, _NEXT[step])
 
     return observe
-
-
-def _target(name: str) -> Target:
-    if name != "native":
-        raise UnsupportedError(f"target {name!r} is not known; known is: native")
-    return native()
 
 
 def _prove(library: bytes, target: Target) -> None:

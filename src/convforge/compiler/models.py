@@ -104,9 +104,7 @@ def _named(path: Path, *, input_shape: Shape | None, weights: str | None) -> Mod
     if not path.is_file():
         raise InputError(f"{path}: no such file; {_what_it_may_be(path)}")
     if path.suffix == ".onnx":
-        from convforge.compiler.frontends.onnx import (  # type: ignore[import-not-found]  # noqa: PLC0415
-            from_onnx,
-        )
+        from convforge.compiler.frontends.onnx import from_onnx  # noqa: PLC0415  (imports onnx)
 
         return Model(path.name, from_onnx(path, input_shape=input_shape))
     from convforge.classifier import Classifier  # noqa: PLC0415  (imports torch)

@@ -17,6 +17,7 @@ from convforge.compiler.backend.program import build_program
 from convforge.compiler.backend.schedule import build_schedule
 from convforge.compiler.backend.selftest import SelfTest
 from convforge.compiler.backend.target import AARCH64_LINUX, X86_64_LINUX, native
+from convforge.compiler.ir import reference
 from convforge.compiler.ir.graph import Node
 from convforge.compiler.kernels.resize import scratch_bytes
 from convforge.compiler.passes.order import run_passes
@@ -120,6 +121,7 @@ def test_the_text_of_a_small_network(make_graph, make_card, golden):
     )  # fmt: skip
     sources = emit(graph, make_card(("cat", "dog"), shape=(1, 4, 4)))
     golden("model.c", sources["model.c"].decode())
+    golden("layers_0.c", sources["layers_0.c"].decode())
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
@@ -170,11 +172,33 @@ def test_the_arena_holds_the_preprocessings_scratch_only_before_the_layers(zoo, 
     assert any(plan.offsets[scratch] <= start < end for start in others)
 
 
-def test_an_arm_artifact_asks_no_x86_processor(zoo, card):
-    text = emit(zoo, card, AARCH64_LINUX)["artifact.c"].decode()
-    assert "cpuid" not in text
-    assert text.count("cf_steps_baseline") == 2
-    assert "cpuid" in emit(zoo, card)["artifact.c"].decode()
+def test_only_x86_has_levels_to_choose_from(zoo, card):
+    assert "avx" not in emit(zoo, card, AARCH64_LINUX)["artifact.c"].decode()
+    text = emit(zoo, card)["artifact.c"].decode()
+    for level in ("avx512", "avx2"):
+        assert text.count(f'#if defined(__x86_64__)\n    {{"{level}"') == 1
+
+
+def test_layers_that_differ_in_their_weights_alone_share_a_function(
+    make_graph, open_compiled, draw, baseline
+):
+    """Over many files: every width first, then all of them again."""
+    attrs = {"stride": (1, 1), "dilation": (1, 1), "padding": (0, 0, 0, 0), "groups": 1}
+    nodes, constants, last = [], {}, "x"
+    for i, width in enumerate([*range(1, 21)] * 2):
+        constants |= {f"in{i}": draw(width, 12, 1, 1) / 4, f"out{i}": draw(12, width, 1, 1) / 4}
+        nodes.append(Node(f"narrow{i}", "conv2d", (last, f"in{i}"), attrs))
+        nodes.append(Node(f"wide{i}", "conv2d", (f"narrow{i}", f"out{i}"), attrs, (("tanh",),)))
+        last = nodes[-1].name
+    graph = make_graph(*nodes, shape=(1, 12, 1, 1), **constants)
+    sources = compile_graph(graph, target=baseline).sources
+    texts = [text.decode() for name, text in sources.items() if name.startswith("layers_")]
+    assert len(texts) == 3
+    assert sum(text.count("static void layer_") for text in texts) == 40
+    assert sum(text.count("void CF_STEP(0") for text in texts) == 2 * 80
+    x = draw(1, 12, 1, 1)
+    expected = reference.evaluate(graph, x.astype(np.float64))
+    np.testing.assert_allclose(open_compiled(graph).run(x), expected, atol=1e-5)
 
 
 def test_every_source_says_whose_it_is(zoo, card):

@@ -22,7 +22,7 @@ from convforge.compiler.backend.target import (
 from convforge.compiler.backend.toolchain import build_library, units
 from convforge.errors import ToolchainError
 
-ONE_LEVEL = Target("test", ".so", (Level("baseline", (), "1"),), triple="")
+ONE_LEVEL = Target("test", ".so", (Level("baseline", ()),), triple="")
 SOURCES = {
     "model.c": b"void CF_STEPS(void);\nvoid CF_STEPS(void)\n{\n}\n",
     "preprocess.c": b"int cf_preprocess(void);\nint cf_preprocess(void)\n{\n    return 0;\n}\n",
@@ -101,7 +101,7 @@ def test_what_was_compiled_before_is_not_compiled_again(log):
         {"sources": {"model.c": SOURCES["model.c"] + b"\n"}},
         {"sources": {"convforge.h": b"/* another */\n"}},
         {"extra": ("-Wall",)},
-        {"target": replace(ONE_LEVEL, levels=(Level("baseline", ("-march=any",), "1"),))},
+        {"target": replace(ONE_LEVEL, levels=(Level("baseline", ("-march=any",)),))},
     ],
     ids=["source", "header", "flags", "level"],
 )

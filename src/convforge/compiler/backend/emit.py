@@ -1,6 +1,7 @@
 """From the program and its plan to C: the sources of an artifact, the same bytes every time.
 
-model.c        one function and one step a layer; compiled once a level
+model.c        the table of steps; compiled once a level
+layers_N.c     one function and one step a layer, one function for equal layers; likewise
 steps.h        what a step is
 preprocess.c   resize, crop, normalise (kernels/resize.py); compiled once a level too
 artifact.c     the C interface, the executor, the card, the choice of a level
@@ -24,13 +25,15 @@ from convforge.compiler.kernels.family import signature
 from convforge.compiler.kernels.resize import emit_preprocess, scratch_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from convforge.card import Card
     from convforge.compiler.backend.program import Call, Place, Program
     from convforge.compiler.backend.schedule import Schedule
     from convforge.compiler.backend.selftest import SelfTest
     from convforge.compiler.backend.target import Target
 
-_PIECE = "int begin, int end"
+_LAYERS = 16  # functions in a file
 _SCRATCH = "the preprocessing's scratch"
 
 
@@ -57,10 +60,11 @@ def emit_sources(
 
     Without a card there is no preprocessing, and no preprocess.c.
     """
-    head = _emit_constants(program, plan, selftest, card=card, target=target, threads=threads)
+    most = target.most_threads
+    head = _emit_constants(program, plan, selftest, card=card, threads=threads, most_threads=most)
     data = _emit_data(program, card, selftest)
     texts = {
-        "model.c": _emit_model(program, schedule, plan),
+        **_emit_model(program, schedule, plan),
         "artifact.c": head + data + _emit_levels(target, card) + interface.ARTIFACT_BODY,
         "convforge.h": interface.NOTICE + interface.HEADER,
         "steps.h": interface.NOTICE + interface.STEPS,
@@ -73,56 +77,91 @@ def emit_sources(
     return sources
 
 
-def _emit_model(program: Program, schedule: Schedule, plan: MemoryPlan) -> str:
+def _emit_model(program: Program, schedule: Schedule, plan: MemoryPlan) -> dict[str, str]:
+    """The table of steps, and the functions in files that compile at the same time."""
     out = Writer()
-    for call in schedule.calls:
-        _emit_layer(call, out)
-    for number, call in enumerate(schedule.calls):
-        with out.block(f"static void step_{number:03}(const cf_job *job, int thread, {_PIECE})"):
-            _emit_step(call, _pointers(call, program, plan), out)
-        out.line()
+    for number in range(len(schedule.calls)):
+        out.line(f"void CF_STEP({number:03})(CF_STEP_ARGUMENTS);")
+    out.line()
+    out.line("extern const cf_step CF_STEPS[];")
     with out.block("const cf_step CF_STEPS[] =", end="};"):
         for number, call in enumerate(schedule.calls):
-            out.line(f"{{step_{number:03}, {call.units}}},")
-    steps = epilogue_functions(call.layer.node.epilogue for call in schedule.calls)
-    preludes = dict.fromkeys(call.kernel.prelude for call in schedule.calls)
-    return interface.NOTICE + interface.MODEL_HEAD + "".join(preludes) + steps + out.text()
+            out.line(f"{{CF_STEP({number:03}), {call.units}}},")
+    texts = {"model.c": interface.NOTICE + interface.MODEL_HEAD + out.text()}
+    layers = list(_group_layers(schedule.calls).items())
+    for start in range(0, len(layers), _LAYERS):
+        part = layers[start : start + _LAYERS]
+        texts[f"layers_{start // _LAYERS}.c"] = _emit_layers(part, program, plan)
+    return texts
 
 
-def _emit_layer(call: Call, out: Writer) -> None:
-    layer = call.layer
-    shapes = ", ".join("x".join(map(str, shape[1:])) for shape in layer.inputs)
-    result = "x".join(map(str, layer.output[1:]))
-    # Nothing in a name may end the comment, or open one, or be a trigraph.
-    name = re.sub(r"[^A-Za-z0-9_.:-]", "_", layer.node.name)
-    out.line(f"/* {name}: {call.kernel.name}, {shapes} -> {result} */")
-    head = signature(
-        call.symbol,
-        inputs=len(call.inputs),
-        weights=len(call.weights),
-        workspace=call.kernel.workspace(layer),
-        pieces=call.kernel.units is not None,
-    )
-    with out.block(head):
-        call.kernel.emit(layer, out)
+def _group_layers(calls: Sequence[Call]) -> dict[str, list[tuple[int, Call]]]:
+    """Text of a layer's function but for its name → the calls, numbered, that it computes."""
+    groups: dict[str, list[tuple[int, Call]]] = {}
+    for number, call in enumerate(calls):
+        body = Writer()
+        call.kernel.emit(call.layer, body)
+        groups.setdefault(_head(call, "@") + body.text(), []).append((number, call))
+    return groups
+
+
+def _emit_layers(
+    layers: Sequence[tuple[str, Sequence[tuple[int, Call]]]], program: Program, plan: MemoryPlan
+) -> str:
+    out = Writer()
+    for _, calls in layers:
+        _emit_layer([call for _, call in calls], out)
+        for number, call in calls:
+            out.line(f"void CF_STEP({number:03})(CF_STEP_ARGUMENTS);")
+            with out.block(f"void CF_STEP({number:03})(CF_STEP_ARGUMENTS)"):
+                _emit_step(calls[0][1].symbol, call, _pointers(call, program, plan), out)
+            out.line()
+    firsts = [calls[0][1] for _, calls in layers]
+    steps = epilogue_functions(call.layer.node.epilogue for call in firsts)
+    preludes = dict.fromkeys(call.kernel.prelude for call in firsts)
+    head = interface.NOTICE + interface.LAYERS_HEAD + interface.MODEL_HEAD
+    return head + "".join(preludes) + steps + out.text()
+
+
+def _emit_layer(calls: Sequence[Call], out: Writer) -> None:
+    """One function for layers that differ in their name and their weights alone."""
+    for call in calls:
+        layer = call.layer
+        shapes = ", ".join("x".join(map(str, shape[1:])) for shape in layer.inputs)
+        result = "x".join(map(str, layer.output[1:]))
+        # Nothing in a name may end the comment, or open one, or be a trigraph.
+        name = re.sub(r"[^A-Za-z0-9_.:-]", "_", layer.node.name)
+        out.line(f"/* {name}: {call.kernel.name}, {shapes} -> {result} */")
+    with out.block(_head(calls[0], calls[0].symbol)):
+        calls[0].kernel.emit(calls[0].layer, out)
     out.line()
 
 
-def _emit_step(call: Call, pointers: list[str], out: Writer) -> None:
+def _head(call: Call, symbol: str) -> str:
+    return signature(
+        symbol,
+        inputs=len(call.inputs),
+        weights=len(call.weights),
+        workspace=call.kernel.workspace(call.layer),
+        pieces=call.kernel.units is not None,
+    )
+
+
+def _emit_step(symbol: str, call: Call, pointers: list[str], out: Writer) -> None:
     """The body of a step: the layer's function, once for every image that the piece touches."""
     units = call.units // call.images
     if call.images == 1:
         piece = ["begin", "end"] if call.kernel.units else []
-        out.line(f"{call.symbol}({', '.join(pointers + piece)});")
+        out.line(f"{symbol}({', '.join(pointers + piece)});")
     elif call.kernel.units is None:
         with out.block("for (long image = begin; image < end; image++)"):
-            out.line(f"{call.symbol}({', '.join(pointers)});")
+            out.line(f"{symbol}({', '.join(pointers)});")
     else:
         with out.block("for (int unit = begin; unit < end;)"):
             out.line(f"const long image = unit / {units};")
             out.line(f"const int from = unit % {units};")
             out.line(f"const int to = from + end - unit < {units} ? from + end - unit : {units};")
-            out.line(f"{call.symbol}({', '.join([*pointers, 'from', 'to'])});")
+            out.line(f"{symbol}({', '.join([*pointers, 'from', 'to'])});")
             out.line("unit += to - from;")
     for name, used in {
         "job": bool(pointers),
@@ -164,14 +203,13 @@ def _emit_constants(
     selftest: SelfTest,
     *,
     card: Card | None,
-    target: Target,
     threads: int,
+    most_threads: int,
 ) -> str:
     constants = {
-        "CF_LEVELS": len(target.levels),
         "CF_STEPS_COUNT": len(program.calls),
         "CF_THREADS": threads,
-        "CF_MOST_THREADS": target.most_threads,
+        "CF_MOST_THREADS": most_threads,
         "CF_WORKSPACE_BYTES": program.workspace_bytes,
         "CF_INPUT_FLOATS": math.prod(program.input_shape),
         "CF_OUTPUT_FLOATS": math.prod(program.output_shape),
@@ -213,22 +251,24 @@ def _emit_data(program: Program, card: Card | None, selftest: SelfTest) -> str:
 
 
 def _emit_levels(target: Target, card: Card | None) -> str:
-    names = [level.name for level in target.levels]
-    functions = "".join(f"extern const cf_step cf_steps_{name}[];\n" for name in names)
-    preprocess = dict.fromkeys(names, "NULL")
-    if card is not None:
-        preprocess = {name: f"cf_preprocess_{name}" for name in names}
-        functions += "".join(f"cf_preprocess {function};\n" for function in preprocess.values())
-    rows = "".join(f'    {{"{name}", cf_steps_{name}, {preprocess[name]}}},\n' for name in names)
-    probes = "".join(
-        f"    if (level == {i})\n        return {level.probe};\n"
-        for i, level in enumerate(target.levels)
-    )
-    x86 = interface.X86_LEVEL if any("x86" in level.probe for level in target.levels) else ""
+    """A row a level; what only x86-64 has is left out where the sources are compiled for others."""
+    functions, rows = "", ""
+    for level in target.levels:
+        preprocess = f"cf_preprocess_{level.name}" if card is not None else "NULL"
+        function = f"extern const cf_step cf_steps_{level.name}[];\n"
+        if card is not None:
+            function += f"cf_preprocess {preprocess};\n"
+        row = f'    {{"{level.name}", {level.x86}, cf_steps_{level.name}, {preprocess}}},\n'
+        functions += _on_x86(function) if level.x86 else function
+        rows += _on_x86(row) if level.x86 else row
     return (
         interface.LEVEL_TYPE
         + functions
-        + f"\nstatic const cf_level LEVELS[CF_LEVELS] = {{\n{rows}}};\n\n"
-        + x86
-        + f"static int cf_has(int level)\n{{\n{probes}    return 0;\n}}\n\n"
+        + f"\nstatic const cf_level LEVELS[] = {{\n{rows}}};\n"
+        + "#define CF_LEVELS ((int)(sizeof LEVELS / sizeof *LEVELS))\n\n"
+        + interface.X86_LEVEL
     )
+
+
+def _on_x86(text: str) -> str:
+    return f"#if defined(__x86_64__)\n{text}#endif\n"

@@ -33,20 +33,20 @@ LAYERS_HEAD = """\
 
 """
 
-MODEL_HEAD = (
-    LAYERS_HEAD
-    + """\
+# Steps have other names at every level, for all levels are linked to one library.
+MODEL_HEAD = """\
 #include "steps.h"
 
 /* Compiled once for every instruction-set level, under another name each time. */
 #ifndef CF_STEPS
 #define CF_STEPS cf_steps_baseline
 #endif
-
-extern const cf_step CF_STEPS[];
+#define CF_JOIN(a, b) a##b
+#define CF_NAME(steps, number) CF_JOIN(steps, number)
+#define CF_STEP(number) CF_NAME(CF_STEPS, _##number)
+#define CF_STEP_ARGUMENTS const cf_job *job, int thread, int begin, int end
 
 """
-)
 
 STEPS = _text("steps.h")
 
@@ -72,6 +72,7 @@ typedef int cf_preprocess(const uint8_t *rgb, int32_t width, int32_t height, flo
 
 typedef struct {
     const char *name;
+    int x86; /* level of the x86-64 psABI that it needs, 0 on other machines */
     const cf_step *steps;
     cf_preprocess *preprocess; /* NULL where there is none */
 } cf_level;
@@ -87,6 +88,7 @@ typedef struct {
 """
 
 X86_LEVEL = """\
+#if defined(__x86_64__)
 #include <cpuid.h>
 
 /* Level of the x86-64 psABI that the CPU and the operating system support: 1, 3 or 4. */
@@ -114,6 +116,17 @@ static int cf_x86_level(void)
     /* AVX512F, DQ, CD, BW, VL */
     const unsigned v4_7b = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31;
     return (b7 & v4_7b) == v4_7b && (state & 0xe6u) == 0xe6u ? 4 : 3;
+}
+#else
+static int cf_x86_level(void)
+{
+    return 0;
+}
+#endif
+
+static int cf_has(int level)
+{
+    return cf_x86_level() >= LEVELS[level].x86;
 }
 
 """

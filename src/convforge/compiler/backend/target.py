@@ -23,16 +23,11 @@ Form = Literal["library", "sources", "wheel"]
 
 @dataclass(frozen=True)
 class Level:
-    """One instruction-set level; `probe` is the C condition under which the CPU has it.
-
-    `machine` is the C condition under which the level exists at all, "" where it always does:
-    the sources of the target `c` are for every machine.
-    """
+    """One instruction-set level; `x86` is the level of the x86-64 psABI that it needs, if any."""
 
     name: str
     flags: tuple[str, ...]
-    probe: str
-    machine: str = ""
+    x86: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,18 +48,12 @@ class Target:
     most_threads: int = 64
 
 
-_X86 = "defined(__x86_64__)"
 _X86_64 = (
-    Level(
-        "avx512",
-        ("-march=x86-64-v4", "-mprefer-vector-width=512"),
-        "cf_x86_level() >= 4",
-        machine=_X86,
-    ),
-    Level("avx2", ("-march=x86-64-v3",), "cf_x86_level() >= 3", machine=_X86),
-    Level("baseline", ("-march=x86-64",), "1"),
+    Level("avx512", ("-march=x86-64-v4", "-mprefer-vector-width=512"), x86=4),
+    Level("avx2", ("-march=x86-64-v3",), x86=3),
+    Level("baseline", ("-march=x86-64",)),
 )
-_AARCH64 = (Level("baseline", ("-march=armv8-a",), "1"),)
+_AARCH64 = (Level("baseline", ("-march=armv8-a",)),)
 
 # The C libraries of 2014 and later, which is what the tag manylinux_2_17 promises too.
 X86_64_LINUX = Target("x86_64-linux", ".so", _X86_64, triple="x86_64-linux-gnu.2.17")
@@ -81,7 +70,7 @@ X86_64_WINDOWS = Target(
 WASM32 = Target(
     name="wasm32",
     suffix=".wasm",
-    levels=(Level("baseline", ("-msimd128",), "1"),),
+    levels=(Level("baseline", ("-msimd128",)),),
     triple="wasm32-wasi",
     binary="wasm",
     most_threads=1,
@@ -90,7 +79,7 @@ WASM32 = Target(
 C_SOURCES = Target(
     name="c",
     suffix="",
-    levels=(*_X86_64[:-1], Level("baseline", (), "1")),
+    levels=(*_X86_64[:-1], Level("baseline", ())),
     triple="",
     form="sources",
 )

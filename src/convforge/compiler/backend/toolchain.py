@@ -36,6 +36,8 @@ _COMMON = ("-std=c11", "-O3", "-fvisibility=hidden", "-fno-math-errno")
 _NETWORK = ("-ffp-contract=fast", "-fno-trapping-math")
 _EXACT = ("-ffp-contract=off",)
 
+_NETWORK_FILES = ("model", "layers")
+
 # By file type: what every C unit needs, and what turns objects into a library. A wasm module is a
 # reactor: it has no main, and its host calls what it exports.
 _COMPILE = {
@@ -82,28 +84,31 @@ class Built:
 def units(target: Target, sources: Mapping[str, object]) -> tuple[Unit, ...]:
     """What a target compiles: the network and the preprocessing once a level, the rest once.
 
-    The network is every source whose name begins with "model".
+    The network is model.c and the files whose names begin with "layers".
     """
     common = (*_COMMON, *_COMPILE[target.binary])
+    # The level that every CPU has, said aloud: some compilers take the host's otherwise.
+    once = (*common, *_EXACT, *target.levels[-1].flags)
     found = []
     for source in sources:
-        stem = Path(source).stem
-        if source.endswith(".S"):
+        stem, suffix = Path(source).stem, Path(source).suffix
+        if suffix == ".S":
             found.append(Unit(source, f"{stem}.o", ()))
-        elif source.endswith(".c") and stem != "preprocess" and not stem.startswith("model"):
-            # The level that every CPU has, said aloud: some compilers take the host's otherwise.
-            found.append(Unit(source, f"{stem}.o", (*common, *_EXACT, *target.levels[-1].flags)))
-        elif source.endswith(".c"):
-            exact = stem == "preprocess"
+        elif suffix == ".c" and stem != "preprocess" and not stem.startswith(_NETWORK_FILES):
+            found.append(Unit(source, f"{stem}.o", once))
+        elif suffix == ".c":
+            own = _EXACT if stem == "preprocess" else _NETWORK
             for level in target.levels:
-                rename = (
-                    f"-Dcf_preprocess=cf_preprocess_{level.name}"
-                    if exact
-                    else f"-DCF_STEPS=cf_steps_{level.name}"
-                )
-                flags = (*common, *(_EXACT if exact else _NETWORK), *level.flags, rename)
+                flags = (*common, *own, *level.flags, *renaming(stem, level.name))
                 found.append(Unit(source, f"{stem}_{level.name}.o", flags))
     return tuple(found)
+
+
+def renaming(stem: str, level: str) -> tuple[str, ...]:
+    """The flag that names what a source exports after its level."""
+    if stem == "preprocess":
+        return (f"-Dcf_preprocess=cf_preprocess_{level}",)
+    return (f"-DCF_STEPS=cf_steps_{level}",)
 
 
 def build_library(

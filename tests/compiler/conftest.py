@@ -21,7 +21,7 @@ from convforge.compiler.ir import ops, reference
 from convforge.compiler.ir.graph import Graph, Node
 from convforge.compiler.kernels.catalog import select
 from convforge.compiler.kernels.epilogue import epilogue_functions
-from convforge.compiler.kernels.family import Layer, signature
+from convforge.compiler.kernels.family import LANES, Layer, Layout, signature
 from convforge.compiler.pipeline import compile_graph
 from convforge.images.preprocess import Preprocess
 from convforge.runtime import Runtime
@@ -164,10 +164,13 @@ def run_layers(
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         library = ctypes.CDLL(str(folder / "layers.so"))
-        return [
-            _call(getattr(library, f"run_{i}"), [*xs, *pack], shape=layer.output)
-            for i, (layer, xs, pack) in enumerate(zip(layers, inputs, packs, strict=True))
-        ]
+        results = []
+        for i, (layer, xs, pack) in enumerate(zip(layers, inputs, packs, strict=True)):
+            arguments = [*map(stored, xs, layer.takes), *pack]
+            size = layer.gives.floats(layer.output)
+            result = _call(getattr(library, f"run_{i}"), arguments, size=size)
+            results.append(loaded(result, layer.gives, layer.output))
+        return results
 
     return run
 
@@ -188,17 +191,37 @@ def _emit_entry(out: Writer, number: int, names: list[str], *, workspace: int, u
 
 
 def _call(
-    function: Callable[..., None], arguments: list[NDArray[np.float32]], *, shape: tuple[int, ...]
+    function: Callable[..., None], arguments: list[NDArray[np.float32]], *, size: int
 ) -> NDArray[np.float32]:
     aligned = [_aligned(array.size, array) for array in arguments]
-    cells = int(np.prod(shape))
-    block = _aligned(cells + 2 * GUARD, CANARY)
-    block[GUARD : GUARD + cells] = np.nan
+    block = _aligned(size + 2 * GUARD, CANARY)
+    block[GUARD : GUARD + size] = np.nan
     pointers = [ctypes.c_void_p(array.ctypes.data) for array in aligned]
     function(*pointers, ctypes.c_void_p(block.ctypes.data + 4 * GUARD))
-    guards = np.concatenate([block[:GUARD], block[GUARD + cells :]])
+    guards = np.concatenate([block[:GUARD], block[GUARD + size :]])
     assert (guards == CANARY).all(), "a layer wrote outside its result"
-    return block[GUARD : GUARD + cells].reshape(shape).copy()
+    return block[GUARD : GUARD + size].copy()
+
+
+def stored(array: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:
+    """A value's numbers as they lie in memory; lanes of no channel hold NaN, which none may use."""
+    if layout is Layout.PLANAR:
+        return array
+    n, c, h, w = array.shape
+    padded = np.full((n, -(-c // LANES) * LANES, h, w), np.nan, np.float32)
+    padded[:, :c] = array
+    return padded.reshape(n, -1, LANES, h, w).transpose(0, 1, 3, 4, 2)
+
+
+def loaded(
+    numbers: NDArray[np.float32], layout: Layout, shape: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """The value that lies in memory as these numbers."""
+    if layout is Layout.PLANAR:
+        return numbers.reshape(shape)
+    n, c, h, w = shape
+    blocks = numbers.reshape(n, -1, h, w, LANES).transpose(0, 1, 4, 2, 3)
+    return blocks.reshape(n, -1, h, w)[:, :c]
 
 
 def _aligned(size: int, values: object) -> NDArray[np.float32]:

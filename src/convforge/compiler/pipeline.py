@@ -12,6 +12,7 @@ from convforge.compiler.backend.schedule import build_schedule
 from convforge.compiler.backend.selftest import make_selftest
 from convforge.compiler.backend.toolchain import build_library
 from convforge.compiler.ir.reference import evaluate
+from convforge.compiler.passes.assign_layouts import assign_layouts
 from convforge.compiler.passes.order import run_passes
 from convforge.errors import UnsupportedError
 
@@ -67,7 +68,7 @@ def compile_graph(
     if card is not None:
         _check_ends(optimized, card)
     selftest = make_selftest(expected or partial(evaluate, graph), graph.input_shape, card)
-    program = build_program(optimized)
+    program = build_program(*assign_layouts(optimized))
     schedule = build_schedule(program)
     plan = plan_arena(program, schedule, card)
     observe("program", program)

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from convforge.compiler.ir.ops import OPS
-from convforge.compiler.kernels.catalog import KERNELS, select
+from convforge.compiler.kernels.catalog import KERNELS, choices, select
+from convforge.compiler.kernels.family import Layout, all_planar
 from convforge.errors import UnsupportedError
 
 WINDOW = {"stride": (1, 1), "dilation": (1, 1), "padding": (0, 0, 0, 0)}
@@ -36,8 +39,17 @@ def test_every_operation_that_is_left_after_the_passes_has_a_kernel(make_layer, 
 def test_the_cheapest_that_accepts_is_chosen(make_layer, draw):
     for op, (shapes, constants, attrs) in EXAMPLES.items():
         layer = make_layer(op, shapes, *(draw(*shape) for shape in constants), **attrs)
-        accepting = [kernel for kernel in KERNELS if kernel.refuses(layer) is None]
-        assert select(layer).cost(layer) == min(kernel.cost(layer) for kernel in accepting)
+        costs = [cost for choice, cost in choices(layer) if choice.layouts == all_planar(layer)[0]]
+        assert select(layer).cost(layer) == min(costs)
+
+
+def test_layouts_narrow_the_choice(make_layer):
+    layer = make_layer("max_pool", [(1, 3, 6, 6)], **WINDOW, kernel=(2, 2))
+    blocked = Layout.BLOCKED, Layout.BLOCKED
+    assert [choice.layouts for choice, _ in choices(layer)] == [*all_planar(layer), blocked]
+    assert blocked in select(replace(layer, layouts=blocked)).layouts(layer)
+    with pytest.raises(UnsupportedError, match="knows other layouts"):
+        select(replace(layer, layouts=(Layout.PLANAR, Layout.BLOCKED)))
 
 
 def test_a_layer_that_no_kernel_takes_is_refused_with_every_reason(make_layer, draw):

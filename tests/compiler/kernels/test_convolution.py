@@ -1,7 +1,8 @@
-"""Both convolution families against the reference: the direct one and its fast twin."""
+"""The convolution families against the reference: the direct one and its fast twins."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -10,8 +11,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from convforge.compiler.backend.target import native
-from convforge.compiler.kernels import conv_direct, conv_tiled
-from convforge.compiler.kernels.catalog import select
+from convforge.compiler.kernels import conv_blocked, conv_direct
+from convforge.compiler.kernels.family import Layout
 
 CASES = 32  # convolutions a library
 
@@ -44,9 +45,34 @@ def make_conv(make_layer, draw):
     return make
 
 
-@pytest.fixture(params=[conv_direct.KERNEL, conv_tiled.KERNEL], ids=lambda kernel: kernel.name)
-def kernel(request):
+DIRECT = conv_direct.KERNEL, (Layout.PLANAR, Layout.PLANAR)
+BLOCKED = conv_blocked.KERNEL, (Layout.BLOCKED, Layout.BLOCKED)
+FROM_PLANAR = conv_blocked.KERNEL, (Layout.PLANAR, Layout.BLOCKED)
+
+
+@pytest.fixture(params=[DIRECT, BLOCKED, FROM_PLANAR], ids=["direct", "blocked", "from_planar"])
+def family(request):
+    """A kernel and the layouts in which it is tried."""
     return request.param
+
+
+def laid_out(layers, family):
+    """The layers in these layouts, those that the kernel does not take so in the ones it knows."""
+    kernel, layouts = family
+    known = [kernel.layouts(layer) for layer in layers]
+    return [
+        replace(layer, layouts=layouts if layouts in rows else rows[0])
+        for layer, rows in zip(layers, known, strict=True)
+    ]
+
+
+@pytest.fixture
+def check(check_layers):
+    def check(layers, family, *, flags=()):
+        kernels = [family[0]] * len(layers)
+        check_layers(laid_out(layers, family), kernels=kernels, flags=flags)
+
+    return check
 
 
 @settings(
@@ -57,15 +83,15 @@ def kernel(request):
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(cases=st.lists(geometries(), min_size=CASES, max_size=CASES))
-def test_any_geometry_gives_the_convolution(check_layers, make_conv, kernel, cases):
+def test_any_geometry_gives_the_convolution(check, make_conv, family, cases):
     layers = [
         make_conv(*case, bias=i % 3 > 0, epilogue=(("relu",),) if i % 2 else ())
         for i, case in enumerate(cases)
     ]
-    check_layers(layers, kernels=[kernel] * len(layers))
+    check(layers, family)
 
 
-def test_every_side_of_the_padding_is_its_own(check_layers, make_conv, kernel):
+def test_every_side_of_the_padding_is_its_own(check, make_conv, family):
     layers = [
         make_conv(
             (1, 2, 5, 4),
@@ -74,30 +100,31 @@ def test_every_side_of_the_padding_is_its_own(check_layers, make_conv, kernel):
         )
         for padding in product((0, 2), repeat=4)
     ]
-    check_layers(layers, kernels=[kernel] * len(layers))
+    check(layers, family)
 
 
-def test_padding_wider_than_the_kernel_gives_the_bias_there(run_layers, make_conv, draw, kernel):
+def test_padding_wider_than_the_kernel_gives_the_bias_there(run_layers, make_conv, draw, family):
     attrs = {"stride": (2, 2), "dilation": (1, 1), "padding": (5, 5, 5, 5), "groups": 1}
     layer = make_conv((1, 1, 1, 1), (4, 1, 1, 1), attrs)  # even columns only, the image is at 5
-    (result,) = run_layers([layer], [[draw(1, 1, 1, 1)]], kernels=[kernel])
+    layers = laid_out([layer], family)
+    (result,) = run_layers(layers, [[draw(1, 1, 1, 1)]], kernels=[family[0]])
     bias = layer.constants[1][:, None, None]
     np.testing.assert_array_equal(result, np.broadcast_to(bias, (1, 4, 6, 6)))
 
 
-def test_the_kernel_is_not_flipped(run_layers, make_layer, kernel):
+def test_the_kernel_is_not_flipped(run_layers, make_layer, family):
     weight = np.arange(9, dtype=np.float32).reshape(1, 1, 3, 3)
     attrs = {"stride": (1, 1), "dilation": (1, 1), "padding": (0, 0, 0, 0), "groups": 1}
     layer = make_layer("conv2d", [(1, 1, 3, 3)], weight, **attrs)
     image = np.zeros((1, 1, 3, 3), np.float32)
     image[0, 0, 0, 1] = 1.0
-    (result,) = run_layers([layer], [[image]], kernels=[kernel])
+    (result,) = run_layers(laid_out([layer], family), [[image]], kernels=[family[0]])
     assert result.item() == weight[0, 0, 0, 1]
 
 
-def test_both_take_convolutions_only(make_layer, draw, kernel):
+def test_they_take_convolutions_only(make_layer, draw, family):
     layer = make_layer("linear", [(1, 4)], draw(3, 4))
-    assert kernel.refuses(layer) == "not a convolution"
+    assert family[0].refuses(layer) == "not a convolution"
 
 
 def edges():
@@ -111,21 +138,27 @@ def edges():
         yield (1, 5, 1, columns), (17, 5, 1, 1), alone
     for groups in (2, 3):
         yield (1, 4 * groups, 5, 15), (17 * groups, 4, 3, 3), {**same, "groups": groups}
+    for fan_in in (15, 16, 17, 33):
+        yield (1, fan_in, 6, 8), (33, fan_in, 3, 3), {**same, "stride": (2, 1)}
+    yield (1, 160, 40, 40), (32, 160, 3, 3), same  # several chunks of rows
     yield (1, 6, 9, 31), (20, 6, 5, 5), {**same, "stride": (2, 2), "padding": (2, 2, 2, 2)}
 
 
+@pytest.mark.parametrize("family", [BLOCKED, FROM_PLANAR], ids=["blocked", "from_planar"])
 @pytest.mark.parametrize("level", native().levels, ids=lambda level: level.name)
-def test_edges_of_panels_and_tiles_hold_at_every_level(check_layers, make_conv, level, has_level):
+def test_edges_of_panels_and_tiles_hold_at_every_level(check, make_conv, level, family, has_level):
     if not has_level(level):
         pytest.skip(f"this CPU lacks {level.name}")
     layers = [make_conv(*case, epilogue=(("relu",),)) for case in edges()]
-    kernels = [conv_tiled.KERNEL] * len(layers)
-    check_layers(layers, kernels=kernels, flags=level.flags)
+    check(layers, family, flags=level.flags)
 
 
-def test_wide_layers_go_to_tiles_and_depthwise_ones_do_not(make_conv):
-    attrs = {"stride": (1, 1), "dilation": (1, 1), "padding": (1, 1, 1, 1)}
-    wide = make_conv((1, 64, 28, 28), (128, 64, 3, 3), {**attrs, "groups": 1})
-    depthwise = make_conv((1, 64, 28, 28), (64, 1, 3, 3), {**attrs, "groups": 64})
-    assert select(wide) is conv_tiled.KERNEL
-    assert select(depthwise) is conv_direct.KERNEL
+def test_epilogues_are_done_in_and_behind_the_tiles(check, make_conv, family):
+    attrs = {"stride": (1, 1), "dilation": (1, 1), "padding": (1, 1, 1, 1), "groups": 1}
+    epilogues = [
+        (("clip", -0.5, 0.75),),
+        (("silu",),),
+        (("relu",), ("affine", 0.5, 0.25)),
+    ]
+    layers = [make_conv((1, 9, 5, 17), (35, 9, 3, 3), attrs, epilogue=steps) for steps in epilogues]
+    check(layers, family)

@@ -187,14 +187,14 @@ def _pointers(call: Call, program: Program, plan: MemoryPlan) -> list[str]:
 
     layer = call.layer
     pointers = [
-        place(where, math.prod(shape))
-        for where, shape in zip(call.inputs, layer.inputs, strict=True)
+        place(where, layout.floats(shape))
+        for where, shape, layout in zip(call.inputs, layer.inputs, layer.takes, strict=True)
     ]
     pointers += [f"job->weights + {offset}" for offset in call.weights]
     if call.kernel.workspace(layer):
         size = program.workspace_bytes
         pointers.append(f"(float *)(void *)(job->workspaces + thread * {size}L)")
-    return [*pointers, place(call.output, math.prod(layer.output))]
+    return [*pointers, place(call.output, layer.gives.floats(layer.output))]
 
 
 def _emit_constants(

@@ -18,7 +18,7 @@ from convforge.compiler.ir.costs import macs
 from convforge.compiler.ir.graph import Node
 from convforge.compiler.ir.ops import OPS
 from convforge.compiler.kernels.catalog import select
-from convforge.compiler.kernels.family import ALIGNMENT, Kernel, Layer
+from convforge.compiler.kernels.family import ALIGNMENT, Kernel, Layer, Layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -96,9 +96,12 @@ class Program:
         return -(-4 * floats // ALIGNMENT) * ALIGNMENT
 
 
-def build_program(graph: Graph) -> Program:
-    """Choose a kernel for every node of a graph after its passes and pack its weights."""
-    builder = _Builder(graph, _places(graph))
+def build_program(graph: Graph, layouts: Mapping[str, Layout] | None = None) -> Program:
+    """Choose a kernel for every node of a graph after its passes and pack its weights.
+
+    Values are planar where `layouts` says nothing else; the graph's input and output always are.
+    """
+    builder = _Builder(graph, _places(graph), layouts or {})
     for node in graph.nodes:
         builder.add(node)
     output = builder.places[graph.output]
@@ -121,6 +124,7 @@ def build_program(graph: Graph) -> Program:
 class _Builder:
     graph: Graph
     places: dict[str, Place]
+    layouts: Mapping[str, Layout]
     calls: list[Call] = field(default_factory=list)
     buffers: dict[str, int] = field(default_factory=dict)
     blob: list[Array] = field(default_factory=list)
@@ -129,10 +133,14 @@ class _Builder:
     def __post_init__(self) -> None:
         shapes = self.graph.shapes
         self.buffers = {
-            name: math.prod(shapes[name])
+            name: self.layout(name).floats(shapes[name])
             for name, place in self.places.items()
             if place.buffer == name
         }
+
+    def layout(self, value: str) -> Layout:
+        """How a value is stored."""
+        return self.layouts.get(value, Layout.PLANAR)
 
     def add(self, node: Node) -> None:
         """The calls of a node, none where its value is a view."""
@@ -144,15 +152,17 @@ class _Builder:
                 if self.places[part] != target:
                     self.copy(part, self.places[part], target)
             return
-        inputs = tuple(self.places[n] for n in node.inputs if n not in self.graph.constants)
-        self.call(Layer.of(self.graph, node), inputs, self.places[node.name])
+        computed = [name for name in node.inputs if name not in self.graph.constants]
+        layouts = tuple(self.layout(name) for name in (*computed, node.name))
+        layer = replace(Layer.of(self.graph, node), layouts=layouts)
+        self.call(layer, tuple(self.places[name] for name in computed), self.places[node.name])
 
     def copy(self, value: str, source: Place, target: Place) -> None:
         """A call that copies a value; the buffer it goes to is made where there is none."""
-        shape = self.graph.shapes[value]
-        self.buffers.setdefault(target.buffer, math.prod(shape))
+        shape, layout = self.graph.shapes[value], self.layout(value)
+        self.buffers.setdefault(target.buffer, layout.floats(shape))
         node = Node(f"{value}, copy", "elementwise", (value,))
-        self.call(Layer(node, (shape,), (), shape), (source,), target)
+        self.call(Layer(node, (shape,), (), shape, (layout, layout)), (source,), target)
 
     def call(self, layer: Layer, inputs: tuple[Place, ...], output: Place) -> None:
         """One call, with the layer's weights packed into the blob."""

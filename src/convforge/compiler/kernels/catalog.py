@@ -2,41 +2,70 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from convforge.compiler.kernels import (
     channelwise,
+    conv_blocked,
     conv_direct,
-    conv_tiled,
     elementwise,
+    elementwise_blocked,
     linear,
+    pool_blocked,
     pooling,
     rbf,
+    relayout,
     reorder,
 )
+from convforge.compiler.kernels.family import all_planar
 from convforge.errors import UnsupportedError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from convforge.compiler.kernels.family import Kernel, Layer
 
 KERNELS: tuple[Kernel, ...] = (
     conv_direct.KERNEL,
-    conv_tiled.KERNEL,
+    conv_blocked.KERNEL,
     linear.KERNEL,
     pooling.KERNEL,
+    pool_blocked.KERNEL,
     elementwise.KERNEL,
+    elementwise_blocked.KERNEL,
     channelwise.KERNEL,
     reorder.KERNEL,
+    relayout.KERNEL,
     rbf.KERNEL,
 )
 
 
 def select(layer: Layer) -> Kernel:
-    """The cheapest kernel that takes the layer. Raises UnsupportedError with every refusal."""
-    accepting = [kernel for kernel in KERNELS if kernel.refuses(layer) is None]
+    """The cheapest kernel that takes the layer in its layouts.
+
+    Raises UnsupportedError with every refusal.
+    """
+    layouts = layer.layouts or all_planar(layer)[0]
+    accepting = [
+        kernel
+        for kernel in KERNELS
+        if kernel.refuses(layer) is None and layouts in kernel.layouts(layer)
+    ]
     if not accepting:
-        reasons = "; ".join(f"{kernel.name}: {kernel.refuses(layer)}" for kernel in KERNELS)
+        reasons = "; ".join(
+            f"{kernel.name}: {kernel.refuses(layer) or 'knows other layouts'}" for kernel in KERNELS
+        )
         raise UnsupportedError(
             f"layer {layer.node.name!r} ({layer.node.op}): no kernel takes it ({reasons})"
         )
     return min(accepting, key=lambda kernel: kernel.cost(layer))
+
+
+def choices(layer: Layer) -> Iterator[tuple[Layer, float]]:
+    """The layer in each combination of layouts that a kernel knows for it, and the cost there."""
+    for kernel in KERNELS:
+        if kernel.refuses(layer) is None:
+            for layouts in kernel.layouts(layer):
+                laid_out = replace(layer, layouts=layouts)
+                yield laid_out, kernel.cost(laid_out)

@@ -27,9 +27,10 @@ def _refuses(layer: Layer) -> str | None:
 
 
 def _cost(layer: Layer) -> float:
-    # Vector operations of 16 columns; a row costs a few more however short it is.
+    # Vector operations of 16 columns, a few more a row however short it is. Each sum is loaded
+    # and stored for each product: measured, four times as long as one that stays in a register.
     _, oc, oh, ow = layer.output
-    return float(oc * oh * (math.ceil(ow / 16) + 3) * math.prod(layer.constants[0].shape[1:]))
+    return float(4 * oc * oh * (math.ceil(ow / 16) + 1) * math.prod(layer.constants[0].shape[1:]))
 
 
 def _pack(layer: Layer) -> tuple[Array, ...]:

@@ -45,6 +45,11 @@ def epilogue_expression(steps: tuple[Step, ...], value: str) -> str:
     return f"{epilogue_name(steps)}({value})" if steps else value
 
 
+def epilogue_loop_name(steps: tuple[Step, ...]) -> str:
+    """Name of the C function (float *y, int n) that does all steps in place, in a loop."""
+    return f"{epilogue_name(steps)}_loop"
+
+
 def epilogue_functions(epilogues: Iterable[tuple[Step, ...]]) -> str:
     """C definitions of these epilogues, and of the steps that they use and no others."""
     distinct = {epilogue_name(steps): steps for steps in epilogues if steps}
@@ -58,7 +63,14 @@ def epilogue_functions(epilogues: Iterable[tuple[Step, ...]]) -> str:
     functions += [
         _function(name, "", _composition(steps)) for name, steps in sorted(distinct.items())
     ]
+    functions += [_loop(name) for name in sorted(distinct)]
     return "".join(functions)
+
+
+def _loop(name: str) -> str:
+    head = f"static inline __attribute__((unused)) void {name}_loop(float *y, int n)"
+    loop = f"    for (int i = 0; i < n; i++)\n        y[i] = {name}(y[i]);\n"
+    return f"{head}\n{{\n{loop}}}\n\n"
 
 
 def _composition(steps: tuple[Step, ...]) -> str:

@@ -15,8 +15,10 @@ layer then, each with a workspace of its own.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from enum import Enum
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,16 +27,47 @@ if TYPE_CHECKING:
     from convforge.compiler.ir.graph import Array, Graph, Node, Shape
 
 ALIGNMENT = 64  # bytes: one AVX-512 register, one cache line
+LANES = 16  # channels in a block
+
+
+class Layout(Enum):
+    """How the numbers of a value follow each other.
+
+    PLANAR: as in numpy. BLOCKED, for maps: [N][ceil(C / 16)][H][W][16], so that 16 channels of a
+    pixel are one or more whole vectors at every instruction-set level; the lanes of the last block
+    that no channel has hold numbers that mean nothing, and kernels may write what they like there.
+    """
+
+    PLANAR = "planar"
+    BLOCKED = "blocked"
+
+    def physical(self, shape: Shape) -> Shape:
+        """The shape with the channels that are stored."""
+        if self is Layout.PLANAR:
+            return shape
+        return (shape[0], -(-shape[1] // LANES) * LANES, *shape[2:])
+
+    def floats(self, shape: Shape) -> int:
+        """How many floats a value of this shape takes."""
+        return math.prod(self.physical(shape))
+
+
+# Of a layer's computed inputs, in their order, and of its result.
+Layouts: TypeAlias = tuple[Layout, ...]
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One node as a kernel sees it: shapes of its computed inputs, its constants, its result."""
+    """One node as a kernel sees it: shapes of its computed inputs, its constants, its result.
+
+    `layouts` are those of the inputs and of the result; empty where all are planar.
+    """
 
     node: Node
     inputs: tuple[Shape, ...]
     constants: tuple[Array, ...]
     output: Shape
+    layouts: Layouts = ()
 
     @classmethod
     def of(cls, graph: Graph, node: Node) -> Layer:
@@ -45,6 +78,16 @@ class Layer:
             constants=tuple(graph.constants[n] for n in node.inputs if n in graph.constants),
             output=graph.shapes[node.name],
         )
+
+    @property
+    def takes(self) -> Layouts:
+        """Layouts of the inputs."""
+        return self.layouts[:-1] or (Layout.PLANAR,) * len(self.inputs)
+
+    @property
+    def gives(self) -> Layout:
+        """Layout of the result."""
+        return self.layouts[-1] if self.layouts else Layout.PLANAR
 
     def number(self, key: str) -> int:
         """An attribute that is one whole number."""
@@ -65,14 +108,20 @@ class Layer:
         return value
 
 
+def all_planar(layer: Layer) -> tuple[Layouts, ...]:
+    """The one combination of layouts that a kernel knows which says nothing else."""
+    return ((Layout.PLANAR,) * (len(layer.inputs) + 1),)
+
+
 @dataclass(frozen=True)
 class Kernel:
-    """One family. `cost` compares kernels that accept the same layer: lower wins.
+    """One family. `cost` compares kernels that accept the same layer, in vector operations.
 
-    `refuses` gives the reason why it cannot take a layer, None where it can. `workspace` is the
-    memory that a thread needs besides, in floats. `units` is into how many pieces a layer can be
-    cut, None for a kernel whose functions take no piece. `prelude` is C that its functions call,
-    once a model.
+    `refuses` gives the reason why it cannot take a layer, None where it can; `layouts` are the
+    combinations of layouts that it knows for one that it takes. `workspace` is the memory that a
+    thread needs besides, in floats. `units` is into how many pieces a layer can be cut, None for a
+    kernel whose functions take no piece; pieces that follow each other may share what lies in the
+    workspace, but only within one call. `prelude` is C that its functions call, once a model.
     """
 
     name: str
@@ -80,6 +129,7 @@ class Kernel:
     cost: Callable[[Layer], float]
     pack: Callable[[Layer], tuple[Array, ...]]
     emit: Callable[[Layer, Writer], None]
+    layouts: Callable[[Layer], tuple[Layouts, ...]] = all_planar
     workspace: Callable[[Layer], int] = lambda _layer: 0
     units: Callable[[Layer], int] | None = None
     prelude: str = ""

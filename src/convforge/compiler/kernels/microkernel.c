@@ -1,0 +1,123 @@
+/* The microkernel: sums of products for a tile of pixels and panels of 16 output channels.
+ *
+ *     y[p][o] = clip(bias[o] + sum over taps t and k of x[p * step + offset[t] + k] * w[t, k][o])
+ *
+ * Taps say where the inputs of the first pixel lie, so that one kernel serves every shape of
+ * convolution. The sums stay in registers: as many as the level has, less a vector of weights for
+ * each panel and one pixel that is broadcast. A panel's weights lie one behind the other; panels are
+ * the same at every level. */
+#ifndef CF_PIXELS
+#if defined(__AVX512F__)
+#define CF_PIXELS 14 /* 28 sums + 2 vectors of weights + 1 pixel of 32 registers */
+#define CF_PANELS 2
+#define CF_PICK(wide, middle, narrow) wide
+#elif defined(__AVX2__) || defined(__ARM_NEON)
+#define CF_PIXELS 6 /* 12 + 2 + 1 of 16, 24 + 4 + 1 of 32 */
+#define CF_PANELS 1
+#define CF_PICK(wide, middle, narrow) middle
+#else
+#define CF_PIXELS 2 /* 8 + 4 + 1 of 16 */
+#define CF_PANELS 1
+#define CF_PICK(wide, middle, narrow) narrow
+#endif
+
+typedef struct {
+    int offset, count; /* of neighbouring floats */
+} cf_tap;
+
+typedef struct {
+    const cf_tap *taps;
+    int taps_count;
+    long weights; /* floats of one panel */
+    long plane;   /* floats from one block of channels of the output to the next */
+    float low, high;
+} cf_sums;
+
+typedef void cf_tile(const cf_sums *s, const float *x, const float *w, const float *bias,
+                     const float *addend, float *y);
+
+/* `addend`, if any, lies like y and is added before the clip. */
+CF_INLINE void cf_sum_tile(const int pixels, const int panels, const int step, const cf_sums *s,
+                           const float *restrict x, const float *restrict w,
+                           const float *restrict bias, const float *restrict addend,
+                           float *restrict y)
+{
+    cf_vector sum[CF_PIXELS][CF_PANELS * CF_VECTORS];
+    const long weights = s->weights;
+    CF_UNROLL
+    for (int v = 0; v < panels * CF_VECTORS; v++)
+        CF_UNROLL
+        for (int p = 0; p < pixels; p++)
+            sum[p][v] = cf_load(bias + v * CF_LANES);
+    for (const cf_tap *tap = s->taps, *end = tap + s->taps_count; tap < end; tap++) {
+        const float *cell = x + tap->offset;
+        for (int k = tap->count; k > 0; k--, cell++, w += 16) {
+            cf_vector row[CF_PANELS * CF_VECTORS];
+            CF_UNROLL
+            for (int v = 0; v < panels * CF_VECTORS; v++)
+                row[v] = cf_load(w + v / CF_VECTORS * weights + v % CF_VECTORS * CF_LANES);
+            CF_UNROLL
+            for (int p = 0; p < pixels; p++)
+                CF_UNROLL
+                for (int v = 0; v < panels * CF_VECTORS; v++)
+                    sum[p][v] += cell[p * step] * row[v];
+        }
+    }
+    const cf_vector low = cf_every(s->low), high = cf_every(s->high);
+    CF_UNROLL
+    for (int v = 0; v < panels * CF_VECTORS; v++) {
+        const long at = v / CF_VECTORS * s->plane + v % CF_VECTORS * CF_LANES;
+        if (addend)
+            CF_UNROLL
+            for (int p = 0; p < pixels; p++)
+                sum[p][v] += cf_load(addend + at + p * 16);
+        CF_UNROLL
+        for (int p = 0; p < pixels; p++)
+            cf_store(y + at + p * 16, cf_vector_min(high, cf_vector_max(low, sum[p][v])));
+    }
+}
+
+/* A tile's function, by its panels, pixels and step. Only those that a network calls are made. */
+#define CF_TILE(panels, pixels, step)                                                              \
+    CF_CALLED void cf_tile_##panels##_##pixels##_##step(                                           \
+        const cf_sums *s, const float *x, const float *w, const float *bias, const float *addend,  \
+        float *y)                                                                                  \
+    {                                                                                              \
+        cf_sum_tile(pixels, panels, step, s, x, w, bias, addend, y);                               \
+    }
+#if CF_PANELS > 1
+#define CF_TILES_OF(pixels)                                                                        \
+    CF_TILE(1, pixels, 1) CF_TILE(2, pixels, 1) CF_TILE(1, pixels, 16) CF_TILE(2, pixels, 16)
+#define CF_TILE_NAMES(pixels, step)                                                                \
+    {                                                                                              \
+        cf_tile_1_##pixels##_##step, cf_tile_2_##pixels##_##step                                   \
+    }
+#else
+#define CF_TILES_OF(pixels) CF_TILE(1, pixels, 1) CF_TILE(1, pixels, 16)
+#define CF_TILE_NAMES(pixels, step)                                                                \
+    {                                                                                              \
+        cf_tile_1_##pixels##_##step                                                                \
+    }
+#endif
+#define CF_TILES(pixels, step) CF_TILE_NAMES(pixels, step)
+
+CF_TILES_OF(1)
+CF_TILES_OF(2)
+#if CF_PIXELS >= 6
+CF_TILES_OF(3)
+CF_TILES_OF(4)
+CF_TILES_OF(5)
+CF_TILES_OF(6)
+#endif
+#if CF_PIXELS >= 14
+CF_TILES_OF(7)
+CF_TILES_OF(8)
+CF_TILES_OF(9)
+CF_TILES_OF(10)
+CF_TILES_OF(11)
+CF_TILES_OF(12)
+CF_TILES_OF(13)
+CF_TILES_OF(14)
+#endif
+#endif
+

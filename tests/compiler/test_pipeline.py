@@ -77,10 +77,15 @@ def step(name, source, *steps):
     return Node(name, "elementwise", (source,), {}, steps)
 
 
-FLAT = Node("flat", "flatten", ("x",))
+def flat(name, source, *shape):
+    return Node(name, "reshape", (source,), {"shape": shape})
+
+
+FLAT = flat("flat", "x", 1, 6)
+COLOURS = flat("flat", "x", 1, 3)
 ENDS = {
     "the input itself, flattened": (FLAT,),
-    "a flattened layer": (step("a", "x", ("relu",)), Node("b", "flatten", ("a",))),
+    "a flattened layer": (step("a", "x", ("relu",)), flat("b", "a", 1, 6)),
     "a value that is read again, by nobody that counts": (
         FLAT,
         step("out", "flat", ("tanh",)),
@@ -88,8 +93,8 @@ ENDS = {
     ),
     "flattened twice over, and read by both": (
         step("a", "x", ("relu",)),
-        Node("b", "flatten", ("a",)),
-        Node("c", "flatten", ("a",)),
+        flat("b", "a", 1, 6),
+        flat("c", "a", 1, 6),
         Node("out", "add", ("b", "c")),
     ),
     "the input and what came of it": (
@@ -114,7 +119,9 @@ def test_a_network_may_end_in(make_graph, make_card, open_compiled, draw, name):
 
 
 def test_a_prediction_of_the_flattened_input_is_its_softmax(make_graph, make_card, open_compiled):
-    runtime = open_compiled(make_graph(FLAT, shape=(1, 3, 1, 1)), make_card("rgb", shape=(3, 1, 1)))
+    runtime = open_compiled(
+        make_graph(COLOURS, shape=(1, 3, 1, 1)), make_card("rgb", shape=(3, 1, 1))
+    )
     image = np.array([[[200, 100, 50]]], np.uint8)
     logits = (np.array([200, 100, 50]) - 100) / 50
     expected = np.exp(logits) / np.exp(logits).sum()
@@ -124,7 +131,7 @@ def test_a_prediction_of_the_flattened_input_is_its_softmax(make_graph, make_car
 def test_logits_in_the_thousands_give_probabilities_too(make_graph, make_card, open_compiled):
     card = make_card("rgb", shape=(3, 1, 1))
     card = replace(card, preprocess=replace(card.preprocess, std=(0.05,) * 3))
-    runtime = open_compiled(make_graph(FLAT, shape=(1, 3, 1, 1)), card)
+    runtime = open_compiled(make_graph(COLOURS, shape=(1, 3, 1, 1)), card)
     pixels = [np.array([[colour]], np.uint8) for colour in ((255, 0, 254), (0, 0, 0))]
     expected = [[1, 0, np.exp(-20)], [1 / 3] * 3]
     np.testing.assert_allclose(runtime.probabilities(pixels), expected, rtol=1e-5)
@@ -141,7 +148,7 @@ def test_logits_in_the_thousands_give_probabilities_too(make_graph, make_card, o
 def test_a_card_of_another_network_is_refused(
     make_graph, make_card, baseline, classes, shape, words
 ):
-    graph = make_graph(FLAT, shape=(1, 3, 1, 1))
+    graph = make_graph(COLOURS, shape=(1, 3, 1, 1))
     with pytest.raises(UnsupportedError, match=words):
         compile_graph(graph, card=make_card(classes, shape=shape), target=baseline)
 

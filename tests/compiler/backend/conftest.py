@@ -9,6 +9,8 @@ from convforge.compiler.ir.ops import EPILOGUES, OPS
 ALL_STEPS = (
     *(("affine", 0.5, 0.25), ("leaky_relu", 0.1), ("silu",), ("tanh",), ("hard_swish",)),
     *(("sigmoid",), ("hard_sigmoid",), ("clip", 0.0, 0.75), ("relu",)),
+    *(("gelu",), ("gelu_tanh",), ("elu", 0.5), ("softplus",), ("mish",), ("exp",), ("log",)),
+    *(("abs",), ("sqrt",), ("erf",), ("affine", 1.0, 0.5), ("reciprocal",)),
 )
 
 
@@ -25,6 +27,7 @@ def zoo() -> Graph:
         return {**attrs, **more}
 
     no_border = {"padding": (0, 0, 0, 0)}  # nothing above, left, below, right
+    places = {"rows": (0, 0, 1, 2), "columns": (0, 1, 2, 2)}
     statistics = ("gamma", "beta", "mean", "variance")
     constants = {name: draw(16) for name in statistics} | {
         "variance": draw(16) ** 2 + np.float32(0.5),
@@ -37,7 +40,10 @@ def zoo() -> Graph:
         "scale": draw(16),
         "shift": draw(16),
         "w.first": draw(17, 33, 1, 1),
-        "w.fc": draw(12, 17 * 16),
+        "slope": draw(17),
+        "below": np.float32([0.25, 0.75, 0.0, 0.5]),
+        "right": np.float32([0.0, 0.5, 0.25, 1.0]),
+        "w.fc": draw(12, 144),
         "codes": draw(5, 12),
     }
     nodes = (
@@ -48,18 +54,35 @@ def zoo() -> Graph:
         Node("wide", "conv2d", ("lrn", "w.wide", "b.wide"), window(1, groups=1), (("relu",),)),
         Node("depthwise", "conv2d", ("wide", "w.depthwise"), window(1, groups=32)),
         Node("point", "conv2d", ("depthwise", "w.point"), window(groups=1)),
-        Node("pooled", "avg_pool", ("point",), window(kernel=(7, 7), count_padding=1)),
+        Node("pooled", "avg_pool", ("point",), window(kernel=(7, 7), counted=(0,) * 4)),
         Node("gate", "conv2d", ("pooled", "w.squeeze"), window(groups=1), (("sigmoid",),)),
         Node("gated", "mul", ("point", "gate")),
         Node("sum", "add", ("gated", "norm")),
         Node("shifted", "scale_shift", ("sum", "scale", "shift")),
         Node("steps", "elementwise", ("shifted",), {}, ALL_STEPS),
         Node("largest", "max_pool", ("steps",), window(1, 2, kernel=(3, 3))),
-        Node("average", "avg_pool", ("sum",), window(1, 2, kernel=(3, 3), count_padding=0)),
+        Node("average", "avg_pool", ("sum",), window(1, 2, kernel=(3, 3), counted=(0,) * 4)),
         Node("border", "pad", ("average",), {**no_border, "channels": (0, 1), "fill": -1.0}),
-        Node("joined", "concat", ("largest", "border")),
+        Node("joined", "concat", ("largest", "border"), {"axis": 1}),
         Node("first", "conv2d", ("joined", "w.first"), window(groups=1)),
-        Node("flat", "flatten", ("first",)),
+        Node("prelu", "prelu", ("first", "slope")),
+        Node("normed", "layer_norm", ("prelu", "slope", "slope"), {"axis": 1, "eps": 1e-6}),
+        Node("uneven", "adaptive_avg_pool", ("normed",), {"size": (3, 3)}),
+        Node("peaks", "adaptive_max_pool", ("normed",), {"size": (2, 3)}),
+        Node("nearest", "upsample_nearest", ("uneven",), places),
+        Node(
+            "between",
+            "upsample_bilinear",
+            ("peaks", "below", "right"),
+            {**places, "rows": (0, 0, 1, 1)},
+        ),
+        Node("difference", "sub", ("nearest", "between")),
+        Node("shares", "softmax", ("difference",), {"axis": 1}),
+        Node("level", "mean", ("shares",), {"axes": (2, 3)}),
+        Node("quotient", "div", ("shares", "level")),
+        Node("turned", "transpose", ("quotient",), {"perm": (0, 2, 3, 1)}),
+        Node("every", "slice", ("turned",), {"axis": 3, "start": 0, "stop": 17, "step": 2}),
+        Node("flat", "reshape", ("every",), {"shape": (1, 144)}),
         Node("fc", "linear", ("flat", "w.fc"), {}, (("tanh",),)),
         Node("rbf", "rbf", ("fc", "codes")),
     )

@@ -113,7 +113,7 @@ def test_the_text_of_a_small_network(make_graph, make_card, golden):
         Node("features.pool", "max_pool", ("x",), {
             "kernel": (2, 2), "stride": (2, 2), "dilation": (1, 1), "padding": (0, 0, 0, 0),
         }, (("relu",), ("affine", 2.0, 0.5))),
-        Node("head.flatten", "flatten", ("features.pool",)),
+        Node("head.flatten", "reshape", ("features.pool",), {"shape": (1, 4)}),
         Node("head.linear", "linear", ("head.flatten", "w", "b")),
         shape=(1, 1, 4, 4),
         w=np.arange(8).reshape(2, 4),
@@ -135,7 +135,7 @@ def test_layer_names_of_any_characters_do_no_harm(
     make_graph, make_card, baseline, compiler, monkeypatch
 ):
     monkeypatch.setenv("CC", compiler)
-    nodes = [Node("flat", "flatten", ("x",))]
+    nodes = [Node("flat", "reshape", ("x",), {"shape": (1, 2)})]
     for name in NASTY:
         nodes.append(Node(name, "add", (nodes[-1].name, "flat")))
     graph = make_graph(*nodes, shape=(1, 1, 2, 1))
@@ -147,7 +147,8 @@ def test_class_names_of_any_characters_come_back(
     make_graph, make_card, open_compiled, compiler, monkeypatch
 ):
     monkeypatch.setenv("CC", compiler)
-    graph = make_graph(Node("flat", "flatten", ("x",)), shape=(1, 1, len(NASTY), 1))
+    flat = Node("flat", "reshape", ("x",), {"shape": (1, len(NASTY))})
+    graph = make_graph(flat, shape=(1, 1, len(NASTY), 1))
     card = replace(make_card(NASTY, shape=(1, len(NASTY), 1)), data={"uri": 'a "b" \\ */ ??/'})
     runtime = open_compiled(graph, card, flags=STRICT)
     assert runtime.classes == NASTY
@@ -156,7 +157,8 @@ def test_class_names_of_any_characters_come_back(
 
 def test_a_card_of_many_classes_comes_back(make_graph, make_card, open_compiled):
     classes = tuple(f"class {i}, 분류 {i}" for i in range(1000))
-    graph = make_graph(Node("flat", "flatten", ("x",)), shape=(1, 1, 1000, 1))
+    flat = Node("flat", "reshape", ("x",), {"shape": (1, 1000)})
+    graph = make_graph(flat, shape=(1, 1, 1000, 1))
     assert open_compiled(graph, make_card(classes, shape=(1, 1000, 1))).classes == classes
 
 

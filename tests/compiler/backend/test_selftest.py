@@ -85,7 +85,7 @@ def test_an_output_may_be_off_by_the_limit_and_no_more(graph, open_compiled, cha
 
 def test_what_is_no_number_in_the_model_is_none_in_the_artifact(make_graph, open_compiled):
     bias = np.float32([np.nan, np.inf, -np.inf, 1])
-    nodes = (Node("f", "flatten", ("x",)), Node("l", "linear", ("f", "w", "b")))
+    nodes = (Node("f", "reshape", ("x",), {"shape": (1, 2)}), Node("l", "linear", ("f", "w", "b")))
     graph = make_graph(*nodes, shape=(1, 2, 1, 1), w=np.ones((4, 2)), b=bias)
     open_compiled(graph).selftest()
     for wrong in (bias[::-1], np.float32([0, np.inf, -np.inf, 1]), np.abs(bias)):

@@ -52,7 +52,7 @@ CONVOLUTIONS = (
     (lambda: normalised(nn.BatchNorm2d(8)), "batch_norm"),
     (lambda: normalised(nn.BatchNorm2d(8, eps=0.1, affine=False)), "batch_norm"),
     (lambda: LocalResponseNorm(n=3, alpha=0.5), "lrn"),
-    (nn.Flatten, "flatten"),
+    (nn.Flatten, "reshape"),
     (lambda: nn.Flatten(1), ""),
     (lambda: nn.Linear(4256, 5), "linear"),
     (lambda: normalised(nn.BatchNorm1d(5)), "batch_norm"),
@@ -81,7 +81,7 @@ POOLINGS = (
     (lambda: Call(lambda _m, x: x.clone()), ""),
     (lambda: Call(lambda _m, x: x.mean((-1, 2), keepdim=True)), "avg_pool"),
     (lambda: nn.AdaptiveAvgPool2d(1), "avg_pool"),
-    (lambda: Call(lambda _m, x: x.view(x.size(0), -1)), "flatten"),
+    (lambda: Call(lambda _m, x: x.view(x.size(0), -1)), "reshape"),
 )
 ACTIVATIONS = (
     (nn.SiLU, "elementwise"),
@@ -172,10 +172,6 @@ UNKNOWN = {
         "result 1 of max_pool2d.*; only the first",
     ),
     "divisor": (lambda: nn.AvgPool2d(2, divisor_override=3), "divisor_override=3; None"),
-    "ceil_mode over counted padding": (
-        lambda: nn.AvgPool2d(3, 2, 1, ceil_mode=True),
-        "ceil_mode=True together with count_include_pad=True",
-    ),
     "adaptive pooling, not whole": (
         lambda: nn.AdaptiveAvgPool2d((2, 2)),
         r"from \(9, 8\) to \(2, 2\); a whole multiple",

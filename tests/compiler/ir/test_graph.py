@@ -10,7 +10,7 @@ from convforge.errors import VerifyError
 @pytest.fixture
 def graph(make_graph):
     return make_graph(
-        Node("flat", "flatten", ("x",)),
+        Node("flat", "reshape", ("x",), {"shape": (1, 4)}),
         Node("fc", "linear", ("flat", "w")),
         Node("sum", "add", ("fc", "fc")),
         shape=(1, 2, 2, 1),
@@ -25,7 +25,9 @@ def test_every_value_and_constant_has_a_shape(graph):
 
 def test_a_node_without_a_shape_is_named(make_graph):
     graph = make_graph(
-        Node("flat", "flatten", ("x",)), Node("fc", "linear", ("flat", "w")), w=np.ones((3, 5))
+        Node("flat", "reshape", ("x",), {"shape": (1, 108)}),
+        Node("fc", "linear", ("flat", "w")),
+        w=np.ones((3, 5)),
     )
     with pytest.raises(VerifyError, match=r"node 'fc' \(linear\): 108 features do not fit"):
         _ = graph.shapes
@@ -40,7 +42,7 @@ def test_reads_are_counted_once_each_and_the_output_is_a_read(graph):
 
 
 def test_a_rewritten_graph_keeps_what_it_is_not_given_and_drops_constants_that_nobody_reads(graph):
-    flat = Node("flat", "flatten", ("x",))
+    flat = Node("flat", "reshape", ("x",), {"shape": (1, 4)})
     rewritten = graph.rewritten([flat], constants=graph.constants, output="flat")
     assert (rewritten.input, rewritten.input_shape) == ("x", (1, 2, 2, 1))
     assert (rewritten.nodes, dict(rewritten.constants), rewritten.output) == ((flat,), {}, "flat")

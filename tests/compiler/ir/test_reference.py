@@ -112,16 +112,32 @@ def test_max_pool_and_ceil_mode_as_padding_that_never_wins(stride, padding, dila
     check(numpy_of("max_pool", x, **attrs), theirs)
 
 
-@pytest.mark.parametrize("count_padding", [False, True])
+@pytest.mark.parametrize("ceil_mode", [False, True])
+@pytest.mark.parametrize("count", [False, True])
 @pytest.mark.parametrize("padding", [0, 1])
 @pytest.mark.parametrize("stride", [1, 2, 3])
-def test_avg_pool_counts_the_padding_or_not(stride, padding, count_padding):
-    x = draw(1, 3, 8, 9)
+def test_avg_pool_counts_padding_or_not_and_never_what_ceil_mode_adds(
+    stride, padding, count, ceil_mode
+):
+    x = draw(2, 3, 8, 9)
     theirs = F.avg_pool2d(
-        torch.from_numpy(x), (3, 2), stride, padding, count_include_pad=count_padding
+        torch.from_numpy(x), (3, 2), stride, padding, ceil_mode=ceil_mode, count_include_pad=count
     )
-    attrs = {**WINDOW, "kernel": (3, 2), "stride": (stride, stride), "padding": (padding,) * 4}
-    check(numpy_of("avg_pool", x, **attrs, count_padding=int(count_padding)), theirs)
+    after = [
+        max(padding, (theirs.shape[2 + i] - 1) * stride + (3, 2)[i] - x.shape[2 + i] - padding)
+        for i in (0, 1)
+    ]
+    attrs = {**WINDOW, "kernel": (3, 2), "stride": (stride, stride)}
+    attrs["padding"] = (padding, padding, *after)
+    check(numpy_of("avg_pool", x, **attrs, counted=(padding * count,) * 4), theirs)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (7, 8), (5, 9), (16, 18)])
+def test_adaptive_avg_pool_and_adaptive_max_pool_share_out_any_map(size):
+    x = draw(2, 3, 8, 9)
+    image = torch.from_numpy(x)
+    check(numpy_of("adaptive_avg_pool", x, size=size), F.adaptive_avg_pool2d(image, size))
+    check(numpy_of("adaptive_max_pool", x, size=size), F.adaptive_max_pool2d(image, size))
 
 
 def test_pad_fills_rows_columns_and_channels():
@@ -156,23 +172,75 @@ def test_lrn_is_the_formula_of_krizhevsky_2012_section_3_3(size):
         ((1, 3, 4, 5), (1, 3, 1, 1)),
         ((1, 1, 4, 1), (1, 3, 1, 5)),
         ((1, 3), (1, 1)),
+        ((2, 3, 4, 5), (4, 1)),
+        ((5,), (2, 3, 1)),
     ],
 )
-def test_add_and_mul_broadcast(left, right):
+@pytest.mark.parametrize("op", ["add", "sub", "mul", "div"])
+def test_add_sub_mul_and_div_broadcast(op, left, right):
     a, b = draw(*left), draw(*right, seed=1)
-    check(numpy_of("add", a, b), torch.add(*tensors(a, b)))
-    check(numpy_of("mul", a, b), torch.mul(*tensors(a, b)))
+    check(numpy_of(op, a, b), getattr(torch, op)(*tensors(a, b)))
 
 
-@pytest.mark.parametrize("trailing", [(), (4, 5)])
-def test_concat_is_along_channels(trailing):
-    parts = [draw(1, channels, *trailing, seed=channels) for channels in (1, 3, 2)]
-    check(numpy_of("concat", *parts), torch.cat(tensors(*parts), 1))
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_concat_is_along_its_axis(axis):
+    shapes = [[2 + (i == axis) * count for i in range(3)] for count in (0, 3, 1)]
+    parts = [draw(*shape) for shape in shapes]
+    check(numpy_of("concat", *parts, axis=axis), torch.cat(tensors(*parts), axis))
 
 
-def test_flatten_goes_through_channels_rows_columns():
-    x = draw(1, 3, 4, 5)
-    check(numpy_of("flatten", x), torch.flatten(torch.from_numpy(x), 1))
+def test_slice_is_pythons():
+    x = draw(2, 9, 3)
+    attrs = {"axis": 1, "start": 1, "stop": 8, "step": 3}
+    check(numpy_of("slice", x, **attrs), torch.from_numpy(x)[:, 1:8:3])
+
+
+def test_reshape_and_transpose():
+    x = draw(2, 3, 4, 5)
+    image = torch.from_numpy(x)
+    check(numpy_of("reshape", x, shape=(6, 20)), image.reshape(6, 20))
+    check(numpy_of("transpose", x, perm=(0, 2, 3, 1)), image.permute(0, 2, 3, 1))
+
+
+@pytest.mark.parametrize("axis", [0, 1, 3])
+def test_layer_norm_is_over_one_axis(axis):
+    x = draw(4, 4, 3, 4) + 3
+    gamma, beta = draw(4, seed=1), draw(4, seed=2)
+    image, *parameters = tensors(x, gamma, beta)
+    theirs = F.layer_norm(image.movedim(axis, -1), (4,), *parameters, eps=1e-3).movedim(-1, axis)
+    check(numpy_of("layer_norm", x, gamma, beta, axis=axis, eps=1e-3), theirs)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_softmax(axis):
+    x = draw(3, 4, 5) * 300
+    check(numpy_of("softmax", x, axis=axis), torch.softmax(torch.from_numpy(x), axis))
+
+
+@pytest.mark.parametrize("axes", [(0,), (1, 3), (3, 2)])
+def test_mean_keeps_its_axes(axes):
+    x = draw(2, 3, 4, 5)
+    check(numpy_of("mean", x, axes=axes), torch.from_numpy(x).mean(axes, keepdim=True))
+
+
+def test_prelu():
+    x, slope = draw(2, 4, 3, 3), draw(4, seed=1)
+    check(numpy_of("prelu", x, slope), F.prelu(*tensors(x, slope)))
+
+
+def test_upsample_nearest_takes_the_named_rows_and_columns():
+    x = draw(1, 2, 3, 4)
+    attrs = {"rows": (0, 0, 1, 1, 2, 2), "columns": (0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3)}
+    theirs = F.interpolate(torch.from_numpy(x), scale_factor=(2, 3), mode="nearest")
+    check(numpy_of("upsample_nearest", x, **attrs), theirs)
+
+
+def test_upsample_bilinear_weighs_neighbours():
+    x = draw(1, 2, 2, 2)
+    attrs = {"rows": (0, 0, 1), "columns": (0, 0, 0, 1)}
+    weights = np.array([0, 0.5, 0]), np.array([0, 1 / 3, 2 / 3, 0])
+    theirs = F.interpolate(torch.from_numpy(x), (3, 4), mode="bilinear", align_corners=True)
+    check(numpy_of("upsample_bilinear", x, *weights, **attrs), theirs)
 
 
 def test_rbf_is_the_output_layer_of_lenet5():
@@ -197,6 +265,17 @@ TORCH_STEPS = {
     ("silu",): F.silu,
     ("hard_sigmoid",): F.hardsigmoid,
     ("hard_swish",): F.hardswish,
+    ("gelu",): F.gelu,
+    ("gelu_tanh",): lambda x: F.gelu(x, approximate="tanh"),
+    ("elu", 0.7): lambda x: F.elu(x, 0.7),
+    ("softplus",): F.softplus,
+    ("mish",): F.mish,
+    ("exp",): torch.exp,
+    ("log",): torch.log,
+    ("sqrt",): torch.sqrt,
+    ("abs",): torch.abs,
+    ("erf",): torch.erf,
+    ("reciprocal",): torch.reciprocal,
 }
 
 
@@ -223,7 +302,7 @@ def test_a_graph_is_its_nodes_one_after_the_other(make_graph):
     weight = np.arange(12).reshape(2, 6)
     graph = make_graph(
         Node("relu", "elementwise", ("x",), {}, (("relu",),)),
-        Node("flat", "flatten", ("relu",)),
+        Node("flat", "reshape", ("relu",), {"shape": (1, 6)}),
         Node("fc", "linear", ("flat", "w")),
         shape=(1, 1, 2, 3),
         w=weight,
@@ -243,7 +322,7 @@ def test_the_answer_has_the_type_of_the_image(make_graph, dtype):
         Node("a", "conv2d", ("x", "w"), conv, tuple(TORCH_STEPS)),
         Node("b", "batch_norm", ("a", "s", "s", "s", "s"), {"eps": 1e-5}),
         Node("c", "lrn", ("b",), {"size": 3, "alpha": 0.1, "beta": 0.75, "k": 2.0}),
-        Node("d", "avg_pool", ("c",), {**pool, "count_padding": 0}),
+        Node("d", "avg_pool", ("c",), {**pool, "counted": (0, 0, 0, 0)}),
         Node("e", "max_pool", ("d",), pool),
         Node("f", "pad", ("e",), {"padding": (1, 1, 1, 1), "channels": (0, 1), "fill": 0.5}),
         w=np.ones((2, 3, 1, 1)),

@@ -16,6 +16,18 @@ def test_a_scale_and_shift_a_channel_of_maps_and_vectors(check_layers, make_laye
     check_layers(layers)
 
 
+def test_a_slope_a_channel(check_layers, make_layer, draw):
+    shapes = ((1, 5, 3, 4), (1, 17), (1, 4, 2, 2, 3))
+    steps = (("affine", 2.0, 1.0),)
+    check_layers(
+        [
+            make_layer("prelu", [shape], draw(shape[1]), epilogue=epilogue)
+            for shape in shapes
+            for epilogue in ((), steps)
+        ]
+    )
+
+
 def test_lrn_over_any_number_of_channels(check_layers, make_layer):
     strong = {"alpha": 0.5, "beta": 1.25, "k": 1.0}
     layers = [

@@ -10,7 +10,10 @@ MAPS = ((1, 3, 4, 5), (1, 3, 1, 1), (1, 1, 4, 5), (1, 1, 1, 5), (1, 3, 4, 1), (1
 VECTORS = ((1, 7), (1, 1))
 
 
-@pytest.mark.parametrize("op", ["add", "mul"])
+OTHERS = ((2, 3, 4, 5), (4, 1), (5,), (2, 1, 4, 5), (3, 1, 5), (2, 1, 1, 1), (1, 2, 3, 4, 5))
+
+
+@pytest.mark.parametrize("op", ["add", "sub", "mul", "div"])
 def test_two_values_broadcast_over_any_axis(check_layers, make_layer, op):
     pairs = [*product(MAPS, MAPS), *product(VECTORS, VECTORS)]
     check_layers(
@@ -21,9 +24,21 @@ def test_two_values_broadcast_over_any_axis(check_layers, make_layer, op):
     )
 
 
-@pytest.mark.parametrize("op", ["add", "mul"])
-def test_one_of_the_two_may_be_a_constant(check_layers, make_layer, draw, op):
-    check_layers([make_layer(op, [(1, 3, 4, 5)], draw(*shape)) for shape in MAPS])
+@pytest.mark.parametrize("op", ["add", "sub", "mul", "div"])
+def test_values_of_any_rank_broadcast_as_in_numpy(check_layers, make_layer, op):
+    check_layers([make_layer(op, pair) for pair in product(OTHERS, OTHERS)])
+
+
+@pytest.mark.parametrize("op", ["add", "sub", "mul", "div"])
+def test_the_second_of_the_two_may_be_a_constant(check_layers, make_layer, draw, op):
+    shapes = (*MAPS, (5,), (4, 1), (2, 3, 1, 5))
+    check_layers([make_layer(op, [(1, 3, 4, 5)], draw(*shape)) for shape in shapes])
+
+
+@pytest.mark.parametrize("size", [4095, 4096, 4097, 8193])
+def test_long_rows_are_cut_into_chunks(check_layers, make_layer, size):
+    layers = [make_layer("elementwise", [(size,)], epilogue=(("relu",),))]
+    check_layers([*layers, make_layer("sub", [(size,), (size,)])])
 
 
 def test_steps_alone(check_layers, make_layer):
@@ -33,5 +48,5 @@ def test_steps_alone(check_layers, make_layer):
 
 
 def test_it_takes_elementwise_layers_only(make_layer):
-    layer = make_layer("flatten", [(1, 2, 3, 4)])
+    layer = make_layer("softmax", [(1, 2, 3, 4)], axis=1)
     assert elementwise.KERNEL.refuses(layer) == "not an elementwise layer"

@@ -30,6 +30,15 @@ def test_every_edge_of_a_block_of_outputs(check_layers, make_linear):
     check_layers(layers, kernels=[linear.KERNEL] * len(layers))
 
 
+@pytest.mark.parametrize("leading", [(), (1,), (5,), (2, 3, 4)])
+def test_every_leading_axis_is_rows(check_layers, make_layer, draw, leading):
+    layers = [
+        make_layer("linear", [(*leading, 7)], draw(outputs, 7), draw(outputs))
+        for outputs in (1, 16, 17)
+    ]
+    check_layers(layers, kernels=[linear.KERNEL] * len(layers))
+
+
 def test_a_convolution_whose_kernel_covers_the_map(check_layers, make_layer, draw):
     layers = [
         make_layer("conv2d", [(1, 3, 4, 5)], draw(outputs, 3, 4, 5), draw(outputs), **CONV)
@@ -62,7 +71,8 @@ def test_it_refuses_convolutions_that_are_not_one_product(make_layer, draw, shap
 
 
 def test_it_refuses_other_layers(make_layer):
-    assert linear.KERNEL.refuses(make_layer("flatten", [(1, 2, 3, 4)])) == "not a linear layer"
+    layer = make_layer("softmax", [(1, 2, 3, 4)], axis=1)
+    assert linear.KERNEL.refuses(layer) == "not a linear layer"
 
 
 def test_it_is_chosen_over_the_direct_convolution(make_layer, draw):

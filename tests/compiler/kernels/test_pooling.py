@@ -30,16 +30,36 @@ def test_max_pooling_of_every_geometry(run_layers, expected, make_layer, draw):
 def test_average_pooling_of_every_geometry(check_layers, make_layer):
     layers = []
     for attrs in geometries():
-        counts = {**attrs, "count_padding": 1}
-        layers.append(make_layer("avg_pool", [(1, 3, 7, 8)], **counts))
-        sides = zip(attrs["padding"], attrs["kernel"] * 2, strict=True)
-        if all(padding < kernel for padding, kernel in sides):  # every window has a cell to count
-            layers.append(make_layer("avg_pool", [(1, 3, 7, 8)], **{**counts, "count_padding": 0}))
+        padding = attrs["padding"]
+        for counted in (padding, tuple(p // 2 for p in padding), (0, 0, 0, 0)):
+            rest = zip(padding, counted, attrs["kernel"] * 2, strict=True)
+            if all(p - c < kernel for p, c, kernel in rest):  # every window has a cell to count
+                layers.append(make_layer("avg_pool", [(1, 3, 7, 8)], **attrs, counted=counted))
     check_layers(layers)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (7, 8), (5, 9), (13, 4)])
+def test_adaptive_pooling_shares_out_any_map(check_layers, make_layer, size):
+    steps = (("affine", 2.0, -1.0),)
+    check_layers(
+        [
+            make_layer(op, [(1, 3, 7, 8)], epilogue=epilogue, size=size)
+            for op in ("adaptive_avg_pool", "adaptive_max_pool")
+            for epilogue in ((), steps)
+        ]
+    )
+
+
+def test_a_mean_over_a_large_map_is_the_nearest_float(run_layers, expected, make_layer, draw):
+    attrs = {**WINDOW, "kernel": (113, 97), "counted": (0, 0, 0, 0)}
+    layer = make_layer("avg_pool", [(1, 2, 113, 97)], **attrs)
+    x = np.float32(100) + draw(1, 2, 113, 97)
+    (found,) = run_layers([layer], [[x]])
+    np.testing.assert_allclose(found, expected(layer, [x]), rtol=1e-7)
+
+
 def test_global_pooling(check_layers, make_layer):
-    attrs = {**WINDOW, "kernel": (7, 9), "count_padding": 1}
+    attrs = {**WINDOW, "kernel": (7, 9), "counted": (0, 0, 0, 0)}
     steps = (("affine", 2.0, -1.0), ("relu",))
     check_layers([make_layer("avg_pool", [(1, 5, 7, 9)], epilogue=steps, **attrs)])
 
@@ -64,4 +84,5 @@ def test_infinities_are_values(run_layers, make_layer):
 
 
 def test_it_takes_poolings_only(make_layer):
-    assert pooling.KERNEL.refuses(make_layer("flatten", [(1, 2, 3, 4)])) == "not a pooling layer"
+    layer = make_layer("softmax", [(1, 2, 3, 4)], axis=1)
+    assert pooling.KERNEL.refuses(layer) == "not a pooling layer"

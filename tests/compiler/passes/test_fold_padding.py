@@ -48,7 +48,7 @@ def test_padding_that_somebody_else_reads_too_stays(unchanged, make_graph, weigh
         pad("pad", "x", padding=(2, 2, 2, 2)),
         conv("conv", "pad"),
         Node("other", "max_pool", ("pad",), {**WINDOW, "kernel": (3, 3)}),
-        Node("sum", "concat", ("conv", "other")),
+        Node("sum", "concat", ("conv", "other"), {"axis": 1}),
         w=weight,
     )
     unchanged(fold_padding, graph)
@@ -60,7 +60,7 @@ def test_padding_that_is_the_output_stays(unchanged, make_graph, weight):
 
 
 def test_padding_before_a_pooling_stays(unchanged, make_graph):
-    pool = Node("pool", "avg_pool", ("pad",), {**WINDOW, "kernel": (3, 3), "count_padding": 1})
+    pool = Node("pool", "avg_pool", ("pad",), {**WINDOW, "kernel": (3, 3), "counted": (0, 0, 0, 0)})
     unchanged(fold_padding, make_graph(pad("pad", "x"), pool))
 
 

@@ -55,14 +55,14 @@ def test_it_folds_without_a_bias_and_with_groups(apply, make_graph, draw):
 
 def test_it_folds_into_a_linear_layer(apply, make_graph, draw):
     graph = make_graph(
-        Node("flat", "flatten", ("x",)),
+        Node("flat", "reshape", ("x",), {"shape": (1, 108)}),
         Node("fc", "linear", ("flat", "w")),
         scale_shift("bn", "fc"),
         w=draw(5, 108),
         s=draw(5),
         t=draw(5),
     )
-    assert [node.op for node in apply(fold_scale_shift, graph).nodes] == ["flatten", "linear"]
+    assert [node.op for node in apply(fold_scale_shift, graph).nodes] == ["reshape", "linear"]
 
 
 def test_two_scale_shifts_become_one(apply, make_graph, draw):

@@ -87,10 +87,19 @@ def test_both_branches_of_a_sum_fuse_and_so_does_the_sum(apply, make_graph, weig
     assert after.nodes[-1] == Node("sum", "add", ("conv", "other"), {}, (("silu",),))
 
 
+MOVES = {
+    "pad": {"padding": (1, 1, 1, 1), "channels": (0, 0), "fill": 0.0},
+    "concat": {"axis": 1},
+    "slice": {"axis": 2, "start": 1, "stop": 5, "step": 2},
+    "reshape": {"shape": (1, 108)},
+    "transpose": {"perm": (0, 2, 3, 1)},
+    "upsample_nearest": {"rows": (0, 0, 1), "columns": (5,)},
+}
+
+
 @pytest.mark.parametrize("op", sorted(WITHOUT_EPILOGUE))
 def test_what_only_moves_values_takes_no_step(unchanged, make_graph, op):
-    attrs = {"padding": (1, 1, 1, 1), "channels": (0, 0), "fill": 0.0} if op == "pad" else {}
-    graph = make_graph(Node("move", op, ("x",), attrs), step("relu", "move", ("relu",)))
+    graph = make_graph(Node("move", op, ("x",), MOVES[op]), step("relu", "move", ("relu",)))
     unchanged(fuse_epilogue, graph)
 
 

@@ -112,11 +112,8 @@ def _avg_pool(reader: Reader, node: fx.Node) -> None:
     if a["divisor_override"] is not None:
         raise Unsupported(f"divisor_override={a['divisor_override']}; None is supported")
     attrs = _pool_attrs(node, a, kernel=_pair(a["kernel_size"]), dilation=(1, 1))
-    before, overhang = _pair(a["padding"]), attrs["padding"][2:] != _pair(a["padding"])
-    if overhang and any(before) and a["count_include_pad"]:
-        # torch counts the cells of its padding but not those that ceil_mode adds
-        raise Unsupported("ceil_mode=True together with count_include_pad=True and padding")
-    attrs["count_padding"] = int(a["count_include_pad"] and not overhang)
+    # torch counts the cells of its padding but not those that ceil_mode adds
+    attrs["counted"] = _pair(a["padding"]) * 2 if a["count_include_pad"] else (0, 0, 0, 0)
     reader.emit(node, "avg_pool", [reader.value(node.args[0])], attrs=attrs)
 
 
@@ -158,7 +155,7 @@ def _mean(reader: Reader, node: fx.Node) -> None:
 
 def _emit_mean(reader: Reader, node: fx.Node, *, kernel: tuple[int, int]) -> None:
     attrs: dict[str, Any] = {"kernel": kernel, "stride": kernel, "dilation": (1, 1)}
-    attrs.update(padding=(0, 0, 0, 0), count_padding=1)
+    attrs.update(padding=(0, 0, 0, 0), counted=(0, 0, 0, 0))
     reader.emit(node, "avg_pool", [reader.value(node.args[0])], attrs=attrs)
 
 
@@ -167,7 +164,7 @@ def _reshape(reader: Reader, node: fx.Node) -> None:
     if before == after:
         reader.alias(node, node.args[0])
     elif len(before) == 4 and len(after) == 2 and before[0] == after[0]:
-        reader.emit(node, "flatten", [reader.value(node.args[0])])
+        reader.emit(node, "reshape", [reader.value(node.args[0])], attrs={"shape": after})
     else:
         raise Unsupported(f"a reshape from {before} to {after}; flattening maps is supported")
 
@@ -183,7 +180,7 @@ def _concat(reader: Reader, node: fx.Node) -> None:
         raise Unsupported(f"concatenation of rank {rank} along {dim}; maps, along channels, are")
     if any(source in reader.tensors for source in sources):  # type: ignore[union-attr]
         raise Unsupported("a constant among what it joins; computed maps are supported")
-    reader.emit(node, "concat", [reader.value(source) for source in sources])  # type: ignore[union-attr]
+    reader.emit(node, "concat", [reader.value(source) for source in sources], attrs={"axis": 1})  # type: ignore[union-attr]
 
 
 def _pad(reader: Reader, node: fx.Node) -> None:

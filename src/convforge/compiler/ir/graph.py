@@ -1,8 +1,8 @@
 """The graph: named values, constants, and nodes in an order in which they can be computed.
 
-One image in, one vector of logits out. Every value is float32; images are [1, C, H, W] and vectors
-[1, F]. A node gives one value, which has the node's name; the name says where in the network the
-node comes from ("features.c1"), so that every message about it can be understood.
+One tensor in, one out: images [N, C, H, W] and logits [N, F], as a rule. Every value is float32, of
+rank 1 to 6. A node gives one value, which has the node's name; the name says where in the network
+the node comes from ("features.c1"), so that every message about it can be understood.
 """
 
 from __future__ import annotations

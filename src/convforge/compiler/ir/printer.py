@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from convforge.compiler.ir.graph import Graph, Node
     from convforge.compiler.ir.ops import Attr, Shape, Step
 
+_MOST = 8  # numbers of an attribute; of longer ones the rest is left out
+
 
 def print_graph(graph: Graph) -> str:
     """Lines `name = op(inputs) attributes | epilogue : shape`; constants show their shape."""
@@ -33,7 +35,11 @@ def _shape(shape: Shape) -> str:
 
 
 def _attr(value: Attr) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}"
+    if not isinstance(value, tuple):
+        return f"{value:g}"
+    if len(value) <= _MOST:
+        return ",".join(map(str, value))
+    return f"{','.join(map(str, value[:_MOST]))},…({len(value)})"
 
 
 def _step(step: Step) -> str:

@@ -36,7 +36,8 @@ def evaluate_all(graph: Graph, image: Values) -> dict[str, Values]:
 
 def compute(node: Node, inputs: list[Values]) -> Values:
     """What one node gives for these inputs, epilogue included."""
-    result = _FUNCTIONS[node.op](inputs, node.attrs)
+    with np.errstate(all="ignore"):  # infinities and NaN come out, as in torch
+        result = _FUNCTIONS[node.op](inputs, node.attrs)
     for step in node.epilogue:
         result = apply_step(step, result)
     return result
@@ -45,7 +46,8 @@ def compute(node: Node, inputs: list[Values]) -> Values:
 def apply_step(step: Step, x: Values) -> Values:
     """One step of an epilogue on every element."""
     name, *numbers = step
-    return _STEPS[str(name)](x, *(x.dtype.type(number) for number in numbers))
+    with np.errstate(all="ignore"):
+        return _STEPS[str(name)](x, *(x.dtype.type(number) for number in numbers))
 
 
 def _sigmoid(x: Values) -> Values:
@@ -90,10 +92,30 @@ def _max_pool(inputs: list[Values], attrs: Mapping[str, Any]) -> Values:
 def _avg_pool(inputs: list[Values], attrs: Mapping[str, Any]) -> Values:
     x = inputs[0]
     total = _windows(x, attrs["kernel"], attrs, fill=0).sum(axis=(-2, -1))
-    if attrs["count_padding"]:
-        return total / x.dtype.type(math.prod(attrs["kernel"]))
-    count = _windows(np.ones_like(x), attrs["kernel"], attrs, fill=0).sum(axis=(-2, -1))
-    return total / count
+    # What counts are the cells of the map and of the `counted` part of its border.
+    top, left, bottom, right = attrs["counted"]
+    cells = np.ones((1, 1, x.shape[2] + top + bottom, x.shape[3] + left + right), x.dtype)
+    rest = tuple(p - c for p, c in zip(attrs["padding"], attrs["counted"], strict=True))
+    windows = _windows(cells, attrs["kernel"], {**attrs, "padding": rest}, fill=0)
+    return total / windows.sum(axis=(-2, -1))
+
+
+def _adaptive(function: Callable[..., Values]) -> Callable[..., Values]:
+    def pool(inputs: list[Values], attrs: Mapping[str, Any]) -> Values:
+        x, (oh, ow) = inputs[0], attrs["size"]
+        rows, columns = adaptive_windows(x.shape[2], oh), adaptive_windows(x.shape[3], ow)
+        lines = [
+            [function(x[:, :, top:bottom, left:right], axis=(2, 3)) for left, right in columns]
+            for top, bottom in rows
+        ]
+        return np.moveaxis(np.array(lines), (0, 1), (2, 3))
+
+    return pool
+
+
+def adaptive_windows(size: int, count: int) -> list[tuple[int, int]]:
+    """Begin and end of each of `count` windows that share out `size` cells; they may overlap."""
+    return [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
 
 
 def _pad(inputs: list[Values], attrs: Mapping[str, Any]) -> Values:
@@ -109,6 +131,40 @@ def _lrn(inputs: list[Values], attrs: Mapping[str, Any]) -> Values:
     total = sliding_window_view(squares, size, axis=1).sum(axis=-1)
     kind = x.dtype.type
     return x / (kind(attrs["k"]) + kind(attrs["alpha"]) * total) ** kind(attrs["beta"])
+
+
+def _upsample_nearest(inputs: list[Values], attrs: Mapping[str, Any]) -> Values:
+    return inputs[0][:, :, list(attrs["rows"])][:, :, :, list(attrs["columns"])]
+
+
+def _upsample_bilinear(inputs: list[Values], attrs: Mapping[str, Any]) -> Values:
+    x, *weights = inputs
+    for axis, key, weight in zip((2, 3), ("rows", "columns"), weights, strict=True):
+        first = np.array(attrs[key])
+        second = np.minimum(first + 1, x.shape[axis] - 1)
+        share = weight.reshape(-1, *(1,) * (3 - axis))
+        x = np.take(x, first, axis) * (1 - share) + np.take(x, second, axis) * share
+    return x
+
+
+def _layer_norm(inputs: list[Values], attrs: Mapping[str, Any]) -> Values:
+    x, gamma, beta = inputs
+    axis = attrs["axis"]
+    per_place = (-1, *(1,) * (x.ndim - 1 - axis))
+    scale = np.sqrt(x.var(axis=axis, keepdims=True) + x.dtype.type(attrs["eps"]))
+    centred = x - x.mean(axis=axis, keepdims=True)
+    return centred / scale * gamma.reshape(per_place) + beta.reshape(per_place)
+
+
+def _softmax(inputs: list[Values], attrs: Mapping[str, Any]) -> Values:
+    x, axis = inputs[0], attrs["axis"]
+    e = np.exp(x - x.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+def _slice(inputs: list[Values], attrs: Mapping[str, Any]) -> Values:
+    places = slice(attrs["start"], attrs["stop"], attrs["step"])
+    return inputs[0][(slice(None),) * attrs["axis"] + (places,)]
 
 
 def _rbf(inputs: list[Values], _attrs: Mapping[str, Any]) -> Values:
@@ -131,19 +187,46 @@ def _per_channel(parameter: Values, x: Values) -> Values:
     return parameter.reshape(-1, *(1,) * (x.ndim - 2))
 
 
+def _softplus(x: Values) -> Values:
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def _elementwise(function: Callable[[float], float], x: Values) -> Values:
+    return np.asarray(np.frompyfunc(function, 1, 1)(x)).astype(x.dtype)
+
+
+def _gelu_tanh(x: Values) -> Values:
+    # (1 + tanh u) / 2 = sigmoid(2u), which loses no digits where it is small
+    return x * _sigmoid(2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
+
+
 _FUNCTIONS: dict[str, Callable[[list[Values], Mapping[str, Any]], Values]] = {
     "conv2d": _conv2d,
     "linear": _linear,
     "batch_norm": _batch_norm,
     "scale_shift": _scale_shift,
+    "prelu": lambda inputs, _attrs: np.where(
+        inputs[0] >= 0, inputs[0], inputs[0] * _per_channel(inputs[1], inputs[0])
+    ),
     "max_pool": _max_pool,
     "avg_pool": _avg_pool,
+    "adaptive_avg_pool": _adaptive(np.mean),
+    "adaptive_max_pool": _adaptive(np.max),
     "pad": _pad,
     "lrn": _lrn,
+    "upsample_nearest": _upsample_nearest,
+    "upsample_bilinear": _upsample_bilinear,
     "add": lambda inputs, _attrs: inputs[0] + inputs[1],
+    "sub": lambda inputs, _attrs: inputs[0] - inputs[1],
     "mul": lambda inputs, _attrs: inputs[0] * inputs[1],
-    "concat": lambda inputs, _attrs: np.concatenate(inputs, axis=1),
-    "flatten": lambda inputs, _attrs: inputs[0].reshape(inputs[0].shape[0], -1),
+    "div": lambda inputs, _attrs: inputs[0] / inputs[1],
+    "layer_norm": _layer_norm,
+    "softmax": _softmax,
+    "mean": lambda inputs, attrs: inputs[0].mean(axis=attrs["axes"], keepdims=True),
+    "concat": lambda inputs, attrs: np.concatenate(inputs, axis=attrs["axis"]),
+    "slice": _slice,
+    "reshape": lambda inputs, attrs: inputs[0].reshape(attrs["shape"]),
+    "transpose": lambda inputs, attrs: inputs[0].transpose(attrs["perm"]),
     "rbf": _rbf,
     "elementwise": lambda inputs, _attrs: inputs[0],
 }
@@ -158,4 +241,15 @@ _STEPS: dict[str, Callable[..., Values]] = {
     "silu": lambda x: x * _sigmoid(x),
     "hard_sigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
     "hard_swish": lambda x: x * (np.clip(x + 3, 0, 6) / 6),
+    "gelu": lambda x: x * _elementwise(math.erfc, -x / math.sqrt(2)) / 2,
+    "gelu_tanh": _gelu_tanh,
+    "elu": lambda x, alpha: np.where(x >= 0, x, alpha * np.expm1(np.minimum(x, 0))),
+    "softplus": _softplus,
+    "mish": lambda x: x * np.tanh(_softplus(x)),
+    "exp": np.exp,
+    "log": np.log,
+    "sqrt": np.sqrt,
+    "abs": np.abs,
+    "erf": lambda x: _elementwise(math.erf, x),
+    "reciprocal": lambda x: 1 / x,
 }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convforge.compiler.ir import ops
+from convforge.compiler.ir.shapes import LARGEST_RANK
 from convforge.errors import VerifyError
 
 if TYPE_CHECKING:
@@ -24,8 +25,11 @@ def verify(graph: Graph) -> None:
     """Raise VerifyError naming the node and the rule that it breaks."""
     # Shapes are derived along the way: a node is looked at only after all that it reads.
     shape = graph.input_shape
-    if len(shape) != 4 or shape[0] != 1 or min(shape) < 1:
-        raise VerifyError(f"the input {graph.input!r} has shape {shape}, expected [1, C, H, W]")
+    if not 1 <= len(shape) <= LARGEST_RANK or min(shape) < 1:
+        raise VerifyError(
+            f"the input {graph.input!r} has shape {shape}, expected 1 to {LARGEST_RANK} sizes from "
+            "1 on"
+        )
     shapes: dict[str, Shape] = {graph.input: shape}
     for name, array in graph.constants.items():
         if name in shapes:

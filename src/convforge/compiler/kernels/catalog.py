@@ -12,11 +12,14 @@ from convforge.compiler.kernels import (
     elementwise,
     elementwise_blocked,
     linear,
+    normalization,
     pool_blocked,
     pooling,
     rbf,
+    reduction,
     relayout,
     reorder,
+    upsampling,
 )
 from convforge.compiler.kernels.family import all_planar
 from convforge.errors import UnsupportedError
@@ -31,10 +34,13 @@ KERNELS: tuple[Kernel, ...] = (
     conv_blocked.KERNEL,
     linear.KERNEL,
     pooling.KERNEL,
+    upsampling.KERNEL,
     pool_blocked.KERNEL,
     elementwise.KERNEL,
     elementwise_blocked.KERNEL,
     channelwise.KERNEL,
+    normalization.KERNEL,
+    reduction.KERNEL,
     reorder.KERNEL,
     relayout.KERNEL,
     rbf.KERNEL,

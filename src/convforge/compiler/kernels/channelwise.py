@@ -1,4 +1,4 @@
-"""What works along channels: a scale and shift a channel, and local response normalisation."""
+"""What works along channels: a scale and shift a channel, a slope a channel, LRN."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from convforge.compiler.kernels.family import Kernel, Layer
 if TYPE_CHECKING:
     from convforge.compiler.c.writer import Writer
 
+_VALUES = {"scale_shift": "{x} * w0[c] + w1[c]", "prelu": "{x} < 0.0f ? {x} * w0[c] : {x}"}
+
 
 def _refuses(layer: Layer) -> str | None:
-    return None if layer.node.op in {"scale_shift", "lrn"} else "not a channelwise layer"
+    return None if layer.node.op in {"lrn", *_VALUES} else "not a channelwise layer"
 
 
 def _emit(layer: Layer, out: Writer) -> None:
-    channels, cells = layer.output[1], math.prod(layer.output[2:])
+    cells = math.prod(layer.output[2:])
     if layer.node.op == "lrn":
-        _emit_lrn(layer, out, channels=channels, cells=cells)
+        _emit_lrn(layer, out, channels=layer.output[1], cells=cells)
         return
-    with out.loop("c", channels), out.loop("i", cells):
-        value = f"x0[c * {cells} + i] * w0[c] + w1[c]"
+    with out.block("for (int c = begin; c < end; c++)"), out.loop("i", cells):
+        value = _VALUES[layer.node.op].format(x=f"x0[c * {cells} + i]")
         out.line(f"y[c * {cells} + i] = {epilogue_expression(layer.node.epilogue, value)};")
 
 
@@ -31,7 +33,7 @@ def _emit_lrn(layer: Layer, out: Writer, *, channels: int, cells: int) -> None:
     # Krizhevsky et al. 2012, section 3.3: size/2 channels before and the rest after, clipped.
     size = layer.number("size")
     k, alpha, beta = (c_float(layer.real(key)) for key in ("k", "alpha", "beta"))
-    with out.loop("c", channels):
+    with out.block("for (int c = begin; c < end; c++)"):
         out.line(f"const int from = c < {size // 2} ? 0 : c - {size // 2};")
         out.line(f"const int last = c + {size - 1 - size // 2};")
         out.line(f"const int to = last < {channels} ? last : {channels - 1};")
@@ -49,4 +51,5 @@ KERNEL = Kernel(
     cost=lambda layer: float(math.prod(layer.output)),
     pack=lambda layer: layer.constants,
     emit=_emit,
+    units=lambda layer: layer.output[1],
 )

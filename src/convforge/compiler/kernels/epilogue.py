@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from convforge.compiler.ir.ops import Step
 
-# step: parameters after x, expression, steps that it calls
+# step: parameters after x, expression, steps that it calls (those of a step stand before it)
 _C: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "affine": (", float a, float b", "x * a + b", ()),
     "relu": ("", "x < 0.0f ? 0.0f : x", ()),
@@ -26,6 +26,19 @@ _C: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "silu": ("", "x * cf_sigmoid(x)", ("sigmoid",)),
     "hard_sigmoid": ("", "cf_clip(x + 3.0f, 0.0f, 6.0f) / 6.0f", ("clip",)),
     "hard_swish": ("", "x * cf_hard_sigmoid(x)", ("clip", "hard_sigmoid")),
+    # (1 + erf x) / 2 = erfc(-x) / 2, which loses no digits where it is small
+    "gelu": ("", "0.5f * x * erfcf(-0.70710678f * x)", ()),
+    # (1 + tanh u) / 2 = sigmoid(2u), likewise
+    "gelu_tanh": ("", "x * cf_sigmoid(1.5957691f * (x + 0.044715f * x * x * x))", ("sigmoid",)),
+    "elu": (", float alpha", "x < 0.0f ? alpha * expm1f(x) : x", ()),
+    "softplus": ("", "(x < 0.0f ? 0.0f : x) + log1pf(expf(-fabsf(x)))", ()),
+    "mish": ("", "x * tanhf(cf_softplus(x))", ("softplus",)),
+    "exp": ("", "expf(x)", ()),
+    "log": ("", "logf(x)", ()),
+    "sqrt": ("", "sqrtf(x)", ()),
+    "abs": ("", "fabsf(x)", ()),
+    "erf": ("", "erff(x)", ()),
+    "reciprocal": ("", "1.0f / x", ()),
 }
 
 

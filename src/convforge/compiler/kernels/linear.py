@@ -1,7 +1,8 @@
 """Fully connected layers, and convolutions whose kernel covers the whole map: y = W x + b.
 
-Weights are packed as [blocks of 16 outputs][inputs][16], so that one input is multiplied with 16
-weights that lie side by side and no sum has to be taken across a vector.
+All leading axes of a fully connected layer are rows, each with a product of its own. Weights
+are packed as [blocks of 16 outputs][inputs][16], so that one input is multiplied with 16 weights
+that lie side by side and no sum has to be taken across a vector.
 """
 
 from __future__ import annotations
@@ -32,8 +33,14 @@ def _refuses(layer: Layer) -> str | None:
     return None if covers and layer.numbers("dilation") == (1, 1) else "more than one position"
 
 
+def _rows(layer: Layer) -> int:
+    outputs = len(layer.constants[0])
+    return math.prod(layer.output) // outputs
+
+
 def _cost(layer: Layer) -> float:
-    return layer.constants[0].size / 16  # vector operations of 16 outputs, no tile's way out
+    # vector operations of 16 outputs, no tile's way out
+    return _rows(layer) * layer.constants[0].size / _LANES
 
 
 def _pack(layer: Layer) -> tuple[Array, ...]:
@@ -50,19 +57,29 @@ def _pack(layer: Layer) -> tuple[Array, ...]:
 
 
 def _emit(layer: Layer, out: Writer) -> None:
-    inputs, outputs = math.prod(layer.inputs[0]), math.prod(layer.output)
-    with out.block(f"for (int o = 0; o < {outputs}; o += {_LANES})"):
-        out.line(f"const float *w = w0 + (long)o * {inputs};")
+    outputs, rows = len(layer.constants[0]), _rows(layer)
+    inputs = layer.constants[0].size // outputs
+    with out.block("for (int block = begin; block < end; block++)"), out.loop("r", rows):
+        out.line(f"const int o = block * {_LANES};")
+        out.line(f"const float *x = x0 + r * {inputs}, *w = w0 + (long)o * {inputs};")
         out.line(f"float sum[{_LANES}];")
         with out.loop("j", _LANES):
             out.line("sum[j] = w1[o + j];")
         with out.loop("i", inputs):
-            out.line("const float v = x0[i];")
+            out.line("const float v = x[i];")
             with out.loop("j", _LANES):
                 out.line(f"sum[j] += v * w[i * {_LANES} + j];")
         last = "" if outputs % _LANES == 0 else f" && o + j < {outputs}"
         with out.block(f"for (int j = 0; j < {_LANES}{last}; j++)"):
-            out.line(f"y[o + j] = {epilogue_expression(layer.node.epilogue, 'sum[j]')};")
+            result = epilogue_expression(layer.node.epilogue, "sum[j]")
+            out.line(f"y[r * {outputs} + o + j] = {result};")
 
 
-KERNEL = Kernel("linear", refuses=_refuses, cost=_cost, pack=_pack, emit=_emit)
+KERNEL = Kernel(
+    "linear",
+    refuses=_refuses,
+    cost=_cost,
+    pack=_pack,
+    emit=_emit,
+    units=lambda layer: math.ceil(layer.constants[0].shape[0] / _LANES),
+)

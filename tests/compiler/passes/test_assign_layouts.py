@@ -63,7 +63,7 @@ def test_whole_blocks_are_joined_as_they_are(assign, make_graph, draw, maps, joi
     graph = make_graph(
         Node("a", "conv2d", ("x", "w"), SAME),
         Node("b", "conv2d", ("a", "v"), SAME),
-        Node("both", "concat", ("a", "b")),
+        Node("both", "concat", ("a", "b"), {"axis": 1}),
         Node("c", "conv2d", ("both", "u"), SAME),
         shape=(1, 3, 12, 12),
         w=draw(maps, 3, 3, 3),

@@ -104,6 +104,11 @@ def artifact(result: Artifact, *, seconds: float) -> Iterator[Text]:
         f"weights {bytes_text(result.weight_bytes)}, "
         f"working memory {bytes_text(result.arena_bytes)} a context"
     )
+    if result.weights == "random":
+        yield plain(
+            "its weights are random: it computes, and predicts nothing; --weights imagenet takes "
+            "the published ones"
+        )
 
 
 def comparison(
@@ -113,11 +118,6 @@ def comparison(
 
     `seconds` holds, by the name of a job, the times that the first and the second file took.
     """
-    if result.weights == "random":
-        yield plain(
-            "its weights are random: it computes, and predicts nothing; --weights imagenet takes "
-            "the published ones"
-        )
     table = make_table("", "", *files, "ratio", left=("",))
     sizes = [path.stat().st_size for path in files.values()]
     table.add_row("file", *map(bytes_text, sizes), f"{sizes[0] / sizes[1]:.2f}")

@@ -283,9 +283,45 @@ def test_probabilities_that_are_not_finite_are_refused_naming_the_image():
         evaluate(Oracle("abc", table), part_of([0, 1, 2]))
 
 
-def test_a_damaged_image_is_refused_naming_it(tmp_path):
+# ---------------------------------------------------------------------- images that cannot be used
+
+
+def folder_with_bad_images(root):
+    """Class a: images 0, damaged, damaged; class b: image 1 and one of 32768x1 pixels."""
+    for label in "ab":
+        (root / label).mkdir()
+    Image.fromarray(np.full((8, 8), 0, np.uint8)).save(root / "a" / "0.png")
+    Image.fromarray(np.full((8, 8), 1, np.uint8)).save(root / "b" / "0.png")
+    Image.fromarray(np.zeros((1, 32_768), np.uint8)).save(root / "b" / "1.png")
+    for name in ("1.png", "2.png"):
+        (root / "a" / name).write_bytes(b"not an image")
+
+
+def test_images_that_cannot_be_used_count_as_errors_and_are_listed(tmp_path):
+    folder_with_bad_images(tmp_path)
+    model = Oracle("ab", np.eye(2))
+    model.card = dataclasses.replace(
+        model.card, preprocess=dataclasses.replace(PREPROCESS, resize=8)
+    )
+    found = evaluate(model, tmp_path)
+    assert (found.count, found.top1) == (5, 0.4)
+    assert found.interval == wilson_interval(2, 5)
+    assert [(image.name, image.label) for image in found.bad] == [
+        ("a/1.png", 0),
+        ("a/2.png", 0),
+        ("b/1.png", 1),
+    ]
+    assert "is not an image" in found.bad[0].reason
+    assert "limit of 32768" in found.bad[2].reason
+    assert found.confusion.tolist() == [[1, 0], [0, 1]]
+    assert [(score.support, score.recall) for score in found.scores] == [(3, 1 / 3), (2, 1 / 2)]
+    assert found.summary()["unusable"] == 3
+    assert json.loads(json.dumps(found.to_json()))["bad"][0]["name"] == "a/1.png"
+
+
+def test_a_part_of_damaged_images_alone_is_all_wrong(tmp_path):
     for label in "ab":
         (tmp_path / label).mkdir()
         (tmp_path / label / "1.png").write_bytes(b"not an image")
-    with pytest.raises(DataError, match=r"1\.png"):
-        evaluate(Oracle("ab", np.eye(2)), tmp_path)
+    found = evaluate(Oracle("ab", np.eye(2)), tmp_path)
+    assert (found.count, found.top1, len(found.bad)) == (2, 0.0, 2)

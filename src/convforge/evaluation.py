@@ -15,6 +15,7 @@ import numpy as np
 
 from convforge.errors import DataError, InputError
 from convforge.images.dataset import Images, Split
+from convforge.images.decoding import read_batches
 from convforge.images.source import open_for_evaluation
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from convforge.card import Card
+    from convforge.images.decoding import Bad
     from convforge.images.threads import Progress
 
 BATCH = 32  # images that are decoded at a time: bounds memory where they are large photographs
@@ -68,8 +70,9 @@ class Evaluation:
     `count` images; `top1` the share of right answers, `interval` its 95 % Wilson interval;
     `top5` the share with the right class among the five most probable, None for five classes or
     fewer (it would be 1). `confusion` int64 [K, K] counts images, rows are the true class,
-    columns the answer. The macro averages run over the classes that have images in the split, an
-    undefined precision counting as 0 there.
+    columns the answer. `bad` images could not be used: they have no answer, and so no cell, and
+    count as wrong in everything else. The macro averages run over the classes that have images in
+    the split, an undefined precision counting as 0 there.
     """
 
     uri: str
@@ -80,6 +83,7 @@ class Evaluation:
     top5: float | None
     interval: tuple[float, float]
     confusion: NDArray[np.int64]
+    bad: tuple[Bad, ...]
     scores: tuple[ClassScore, ...]
     macro_precision: float
     macro_recall: float
@@ -95,6 +99,7 @@ class Evaluation:
             "macro_precision": self.macro_precision,
             "macro_recall": self.macro_recall,
             "macro_f1": self.macro_f1,
+            "unusable": len(self.bad),
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -105,6 +110,7 @@ class Evaluation:
             "classes": list(self.classes),
             **self.summary(),
             "confusion": self.confusion.tolist(),
+            "bad": [asdict(image) for image in self.bad],
             "scores": [asdict(score) for score in self.scores],
         }
 
@@ -124,17 +130,22 @@ def evaluate(
     was for the training, so that held-out images stay held out. Holds float32 [N, K] in memory.
 
     Raises DataError where there is no such data or part, it has a class that the model does not
-    know, or an image cannot be read; InputError where the model gives a value that is not finite.
+    know; InputError where the model gives a value that is not finite. An image that cannot be used
+    counts as a wrong answer and is listed.
     """
     uri, part = _choose(model, data, split=split, progress=progress)
-    rows = []
-    done = 0
-    for batch in part.batches(BATCH):
-        rows.append(model.probabilities(batch))
-        done += len(batch)
+    _check_labels(part, classes=model.classes)
+    preprocess = model.card.preprocess
+    probabilities: list[NDArray[np.float32]] = []
+    good: list[int] = []
+    bad: list[Bad] = []
+    for images, rows, unusable in read_batches(part, BATCH, preprocess=preprocess):
+        probabilities += [model.probabilities(images)] if images else []
+        good += rows
+        bad += unusable
         if progress is not None:
-            progress(done, len(part), f"evaluating on {part.name}")
-    return measure(rows, part, classes=model.classes, uri=uri)
+            progress(len(good) + len(bad), len(part), f"evaluating on {part.name}")
+    return measure(probabilities, part.select(good), bad=bad, classes=model.classes, uri=uri)
 
 
 def measure(
@@ -143,23 +154,26 @@ def measure(
     *,
     classes: tuple[str, ...],
     uri: str,
+    bad: Sequence[Bad] = (),
 ) -> Evaluation:
     """Probabilities of a part's images, float32 [n, K] a batch, held against its labels.
 
-    Of equal probabilities the lower index is the answer, as in `top_predictions`. Raises DataError
-    where there are no images or a label is not an index into `classes`, InputError where a
-    probability is not finite.
+    `bad` images, which `part` is without, count as wrong answers. Of equal probabilities the lower
+    index is the answer, as in `top_predictions`. Raises DataError where there are no images or a
+    label is not an index into `classes`, InputError where a probability is not finite.
     """
-    _check_labels(part, classes=classes)
-    table = np.concatenate(probabilities)
+    if len(part) or not bad:
+        _check_labels(part, classes=classes)
+    size = len(classes)
+    table = np.concatenate([np.empty((0, size), np.float32), *probabilities])
     _check_finite(table, part)
     order = np.argsort(-table, axis=1, kind="stable")[:, :5]
     in_five = (order == part.labels[:, None]).any(axis=1)
-    size = len(classes)
     cells = np.bincount(part.labels * size + order[:, 0], minlength=size * size)
     confusion = cells.reshape(size, size)
-    right, count = int(np.trace(confusion)), len(part)
-    scores = _class_scores(confusion, classes)
+    right, count = int(np.trace(confusion)), len(part) + len(bad)
+    unusable = np.bincount([image.label for image in bad], minlength=size)
+    scores = _class_scores(confusion, unusable, classes)
     present = [score for score in scores if score.support]
     return Evaluation(
         uri=uri,
@@ -167,9 +181,10 @@ def measure(
         classes=classes,
         count=count,
         top1=right / count,
-        top5=float(in_five.mean()) if size > 5 else None,
+        top5=int(in_five.sum()) / count if size > 5 else None,
         interval=wilson_interval(right, count),
         confusion=confusion,
+        bad=tuple(bad),
         scores=scores,
         macro_precision=_mean([score.precision for score in present]),
         macro_recall=_mean([score.recall for score in present]),
@@ -238,9 +253,11 @@ def _ratio(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def _class_scores(confusion: NDArray[np.int64], classes: Sequence[str]) -> tuple[ClassScore, ...]:
+def _class_scores(
+    confusion: NDArray[np.int64], unusable: NDArray[np.int64], classes: Sequence[str]
+) -> tuple[ClassScore, ...]:
     right = np.diagonal(confusion).tolist()
-    support = confusion.sum(axis=1).tolist()
+    support = (confusion.sum(axis=1) + unusable).tolist()
     predicted = confusion.sum(axis=0).tolist()
     return tuple(
         ClassScore(

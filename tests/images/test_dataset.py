@@ -1,17 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 import json
-import os
 
 import numpy as np
 import pytest
 
 from convforge.errors import DataError
 from convforge.images.dataset import FLAT, Images, Split, listing
-from convforge.images.preprocess import Preprocess
-
-PREPROCESS = Preprocess(resize=8, crop=(7, 6), mean=(0.0,) * 3, std=(1.0,) * 3)
-GREY = Preprocess(resize=8, crop=(7, 6), mean=(0.0,), std=(1.0,))
 
 
 def picture(i: int) -> np.ndarray:
@@ -19,14 +15,14 @@ def picture(i: int) -> np.ndarray:
     return rng.integers(0, 256, (5 + i % 7, 11 - i % 5, 3), np.uint8)
 
 
-def split_of(count: int, *, name: str = "train", bad: tuple[int, ...] = ()) -> Split:
-    def read(i: int) -> np.ndarray:
-        if i in bad:
-            raise DataError(f"{name}/{i}.jpg: is empty")
-        return picture(i)
-
-    names = tuple(f"{name}/{i}.jpg" for i in range(count))
-    return Split(name=name, names=names, labels=np.arange(count) % 3, read=read)
+def split_of(count: int, *, name: str = "train", digests: bool = False) -> Split:
+    return Split(
+        name=name,
+        names=tuple(f"{name}/{i}.jpg" for i in range(count)),
+        labels=np.arange(count) % 3,
+        read=picture,
+        digests=tuple(str(i).encode() for i in range(count)) if digests else (),
+    )
 
 
 def images_of(**splits: Split) -> Images:
@@ -52,81 +48,24 @@ def test_a_name_without_a_label_is_a_defect():
         Split(name="train", names=("a", "b"), labels=np.zeros(1), read=picture)
 
 
-@pytest.mark.parametrize("count", [0, 1, 3, 4, 5])
-def test_batches_give_every_image_in_order(count):
-    batches = list(split_of(count).batches(4))
-    assert [len(batch) for batch in batches] == [4] * (count // 4) + [count % 4] * (count % 4 > 0)
-    for i, image in enumerate(image for batch in batches for image in batch):
-        np.testing.assert_array_equal(image, picture(i))
+def test_a_selection_has_its_images_labels_and_digests_in_order():
+    split = split_of(5, digests=True)
+    assert split.select(range(5)) is split
+    chosen = split.select([4, 1])
+    assert chosen.names == ("train/4.jpg", "train/1.jpg")
+    assert chosen.labels.tolist() == [1, 1]
+    assert chosen.digests == (b"4", b"1")
+    np.testing.assert_array_equal(chosen.load(1), picture(1))
+    assert chosen.select([1]).names == ("train/1.jpg",)
+    assert len(split.select([])) == 0
 
 
-def test_batches_hold_no_more_than_one():
-    batches = split_of(8, bad=(5,)).batches(4)
-    assert len(next(batches)) == 4  # the damaged one has not been looked at
-    with pytest.raises(DataError):
-        next(batches)
-
-
-def test_a_damaged_image_in_a_batch_is_reported_with_all_that_follow():
-    message = (
-        r"^3 of 20 images cannot be used; repair or remove them:\n"
-        r"  train/5\.jpg: is empty\n  train/7\.jpg: is empty\n  train/19\.jpg: is empty$"
-    )
-    with pytest.raises(DataError, match=message):
-        list(split_of(20, bad=(5, 7, 19)).batches(4))
-
-
-@pytest.mark.parametrize("count", [0, 1, 31, 32, 33, 65])
-@pytest.mark.parametrize("preprocess", [PREPROCESS, GREY])
-def test_decoding_all_gives_each_image_its_row(count, preprocess):
-    pixels = split_of(count).decode_all(preprocess)
-    assert pixels.dtype == np.uint8
-    assert pixels.shape == (count, 7, 6, preprocess.channels)
-    for i in range(count):
-        np.testing.assert_array_equal(pixels[i], preprocess.pixels(picture(i)))
-
-
-def test_decoding_the_parts_gives_one_array_each():
-    images = images_of(train=split_of(40), test=split_of(9, name="test"))
-    arrays = images.decode_all(PREPROCESS)
-    assert list(arrays) == ["train", "test"]
-    np.testing.assert_array_equal(arrays["test"], split_of(9).decode_all(PREPROCESS))
-
-
-def test_decoding_reports_its_progress_up_to_the_end():
-    calls = []
-    images = images_of(train=split_of(70), test=split_of(9, name="test"))
-    images.decode_all(PREPROCESS, progress=lambda *call: calls.append(call))
-    assert calls == [(n, 79, "decoding images") for n in (32, 64, 70, 79)]
-
-
-def test_all_damaged_images_of_all_parts_are_reported_at_once_ten_by_name():
-    images = images_of(
-        train=split_of(70, bad=tuple(range(0, 60, 6))), test=split_of(9, name="test", bad=(1, 8))
-    )
-    with pytest.raises(DataError) as caught:
-        images.decode_all(PREPROCESS)
-    first, *lines = str(caught.value).split("\n")
-    assert first == "12 of 79 images cannot be used; repair or remove them:"
-    assert lines == [f"  train/{i}.jpg: is empty" for i in range(0, 60, 6)] + ["  and 2 more"]
-
-
-def test_an_image_that_preprocessing_refuses_is_reported_by_name():
-    strip = np.zeros((1, 20_000, 3), np.uint8)
-    split = Split(name="train", names=("a/strip.png",), labels=np.zeros(1), read=lambda _: strip)
-    with pytest.raises(DataError, match=r"1 of 1 images.*\n  a/strip\.png: image of 20000x1 pix"):
-        split.decode_all(PREPROCESS)
-
-
-def test_more_pixels_than_the_machine_has_memory_are_refused_before_decoding():
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    big = Preprocess(resize=30_000, crop=(30_000, 30_000), mean=(0.0,), std=(1.0,))
-    count = memory // 30_000**2 + 1
-    looked_at = []
-    split = Split(name="train", names=("a",) * count, labels=np.zeros(count), read=looked_at.append)
-    with pytest.raises(DataError, match=r"the machine has .* use fewer images or a smaller input"):
-        split.decode_all(big)
-    assert not looked_at
+def test_an_image_may_come_small_where_its_source_can():
+    split = split_of(3)
+    np.testing.assert_array_equal(split.load(2, short_side=2), picture(2))
+    small = dataclasses.replace(split, read_small=lambda i, side: picture(i)[:side, :side])
+    assert small.select([2, 1]).load(1, short_side=2).shape == (2, 2, 3)
+    np.testing.assert_array_equal(small.load(2), picture(2))
 
 
 def test_a_record_is_plain_json():

@@ -8,7 +8,9 @@ import unicodedata
 import pytest
 
 from convforge.errors import DataError
-from convforge.images.folder import FLAT, SUFFIXES, read_content, read_folder
+from convforge.images.collection import UNREADABLE, read_content
+from convforge.images.dataset import FLAT
+from convforge.images.folder import SUFFIXES, read_folder
 
 FLAT_TREE = {"cat": 3, "dog": 2}
 PARTS_TREE = {"train/cat": 2, "train/dog": 1, "val/cat": 1, "test/dog": 1}
@@ -29,7 +31,7 @@ def test_a_flat_folder_has_one_part_in_sorted_order(build):
     folder = read_folder(build({"dog": 1, "cat": 2, "10": 1, "2": 1}))
     assert list(folder.parts) == [FLAT]
     assert names(folder) == ["10/0.png", "2/0.png", "cat/0.png", "cat/1.png", "dog/0.png"]
-    assert [file.label for file in folder.files] == ["10", "2", "cat", "cat", "dog"]
+    assert [file.label for file in folder.entries] == ["10", "2", "cat", "cat", "dog"]
 
 
 def test_a_folder_with_parts_has_them_by_name(build):
@@ -47,7 +49,7 @@ def test_validation_is_val(build):
 def test_a_class_may_be_called_train_beside_other_classes(build):
     folder = read_folder(build({"train": 2, "bus": 1, "car": 1}))
     assert list(folder.parts) == [FLAT]
-    assert {file.label for file in folder.files} == {"train", "bus", "car"}
+    assert {file.label for file in folder.entries} == {"train", "bus", "car"}
 
 
 @pytest.mark.parametrize("suffix", sorted(SUFFIXES))
@@ -55,7 +57,7 @@ def test_images_are_known_by_their_suffix_in_either_case(suffix, build):
     root = build({"cat": 1})
     (root / "cat" / f"x{suffix}").write_bytes(b"")
     (root / "cat" / f"y{suffix.upper()}").write_bytes(b"")
-    assert len(read_folder(root).files) == 3
+    assert len(read_folder(root).entries) == 3
 
 
 def test_what_the_desktop_leaves_behind_is_passed_over(build):
@@ -70,7 +72,7 @@ def test_other_files_beside_class_folders_are_passed_over(build):
     root = build(PARTS_TREE)
     (root / "README.md").write_text("about")
     (root / "train" / "labels.csv").write_text("a,b")
-    assert len(read_folder(root).files) == 5
+    assert len(read_folder(root).entries) == 5
 
 
 def test_a_link_to_a_class_folder_elsewhere_is_followed(build, tmp_path):
@@ -85,7 +87,7 @@ def test_names_decomposed_by_macos_are_the_composed_ones(build):
     assert decomposed != name
     folder = read_folder(build({decomposed: 1}))
     assert names(folder) == [f"{name}/0.png"]
-    assert folder.files[0].path.is_file()
+    assert folder.entries[0].place.is_file()
 
 
 # ---- layouts that are refused ----
@@ -165,12 +167,20 @@ def test_a_link_that_leads_back_does_not_hang(build):
     refused(root, "loop: a class folder that holds folders: cat, dog, loop")
 
 
-def test_a_link_to_itself_is_a_file_that_cannot_be_read(build):
+def test_a_link_to_itself_is_an_image_that_cannot_be_read(build):
     root = build(FLAT_TREE)
     (root / "cat" / "9.png").symlink_to(root / "cat" / "9.png")
     folder = read_folder(root)
-    with pytest.raises(DataError, match=r"1 of 6 files cannot be read: .*9\.png \(not a file, or"):
-        read_content(folder)
+    assert read_content(folder).digests["cat/9.png"] == UNREADABLE
+    with pytest.raises(DataError, match=r"cat/9\.png: cannot be read \(Too many levels"):
+        folder.reader.read(root / "cat" / "9.png")
+
+
+@pytest.mark.parametrize("place", ["dog", "train/dog", "val"])
+def test_a_broken_link_that_may_have_been_a_class_or_a_part_is_refused(place, build):
+    root = build({"train/cat": 1, "train/emu": 1})
+    (root / place).symlink_to(root / "gone")
+    refused(root, f"links that lead nowhere: {place.rpartition('/')[2]}; mend or remove them")
 
 
 def test_two_folders_of_the_same_name_in_two_unicode_forms_are_refused(build):
@@ -257,19 +267,20 @@ def test_a_damaged_header_says_nothing_about_the_channels(build):
     assert read_content(read_folder(root)).channels == 1
 
 
-def test_all_files_that_cannot_be_read_are_named_at_once(build, tmp_path):
+def test_a_file_that_cannot_be_read_has_no_digest_and_says_so_when_it_is_read(build, tmp_path):
     root = build(FLAT_TREE)
     (root / "cat" / "a.png").symlink_to(tmp_path / "gone")
     os.mkfifo(root / "dog" / "b.png")
-    message = (
-        r"2 of 7 files cannot be read: .*a\.png \(not a file, .*b\.png \(not a file, or a link"
-    )
-    with pytest.raises(DataError, match=message):
-        read_content(read_folder(root))
+    folder = read_folder(root)
+    digests = read_content(folder).digests
+    assert [name for name in digests if digests[name] == UNREADABLE] == ["cat/a.png", "dog/b.png"]
+    for name, message in (("cat/a.png", "no such file"), ("dog/b.png", "is not a file")):
+        with pytest.raises(DataError, match=f"{name}: {message}"):
+            folder.reader.read(root / name)
 
 
 def test_reading_reports_its_progress_up_to_the_end(build, monkeypatch):
-    monkeypatch.setattr("convforge.images.folder._PROGRESS_STEP", 2)
+    monkeypatch.setattr("convforge.images.collection._CHUNK", 2)
     calls = []
     read_content(read_folder(build(FLAT_TREE)), progress=lambda *call: calls.append(call))
-    assert calls == [(n, 5, "reading files") for n in (2, 4, 5)]
+    assert calls == [(n, 5, "reading images") for n in (2, 4, 5)]

@@ -12,6 +12,7 @@ from convforge import images
 from convforge.errors import DataError
 from convforge.images import open_for_evaluation
 from convforge.images.decode import decode
+from convforge.images.decoding import decode_images
 from convforge.images.preprocess import Preprocess
 
 FLAT_TREE = {"cat": 10, "dog": 6, "emu": 2}
@@ -117,7 +118,9 @@ def test_a_record_of_the_other_layout_is_refused(build):
     flat, parts = build(FLAT_TREE), build(PARTS_TREE, name="parts")
     flat_record, parts_record = (images.open(root).record()["split"] for root in (flat, parts))
     refused(flat, "is of a data set with its own train/ folder", split=parts_record)
-    refused(parts, "is of a folder without parts, this one has train, val, test", split=flat_record)
+    refused(
+        parts, "is of a data set without parts, this one has train, val, test", split=flat_record
+    )
     assert images.open(parts, split=parts_record).record() == images.open(parts).record()
 
 
@@ -129,7 +132,7 @@ def test_damaged_files_do_not_stop_opening_but_are_all_named_before_training(bui
         (root / name).write_bytes(content)
     preprocess = Preprocess(resize=4, crop=(4, 4), mean=(0.0,), std=(1.0,))
     with pytest.raises(DataError, match="3 of 18 images cannot be used") as caught:
-        images.open(root).decode_all(preprocess)
+        decode_images(images.open(root), {"train": preprocess, "test": preprocess})
     assert all(f"{root / name}: " in str(caught.value) for name in bad)
 
 
@@ -191,7 +194,10 @@ def test_a_record_that_holds_out_a_whole_class_is_refused(build):
 
 
 def test_without_train_there_is_nothing_to_train_on(build):
-    refused(build({"val/cat": 1, "test/cat": 1}), "there is val, test but no train/")
+    refused(
+        build({"val/cat": 1, "test/cat": 1}),
+        "there is val, test but no train, .* add the same class folders below train/",
+    )
 
 
 def test_single_images_leave_none_to_test_on(build):

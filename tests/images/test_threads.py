@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from convforge.images.threads import map_threads
+from convforge.images.threads import MAX_THREADS, map_threads
 
 
 def test_results_come_in_the_order_of_the_tasks():
@@ -43,3 +43,13 @@ def test_no_thread_is_left_behind():
     assert next(results) == "0"
     results.close()
     assert threading.active_count() == before
+
+
+def test_few_results_wait_to_be_taken():
+    started = []
+    results = map_threads(started.append, range(5000))
+    for taken in range(1, 50):
+        next(results)
+        time.sleep(0.001)
+        assert len(started) <= taken + 3 * MAX_THREADS
+    results.close()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from convforge.prediction import Prediction
 
 MATRIX_CLASSES = 20  # a confusion matrix of more fits no screen
+BAD_LISTED = 10  # images that cannot be used, before they are only counted
 SCORED_CLASSES = 30  # of more, those with the lowest F1 are shown
 BAR_CELLS = 24
 
@@ -59,6 +60,11 @@ def evaluation(
         f"mean over classes: precision {result.macro_precision:.2%}, "
         f"recall {result.macro_recall:.2%}, F1 {result.macro_f1:.2%}"
     )
+    if result.bad:
+        yield plain(f"{len(result.bad)} images cannot be used and count as errors:")
+        yield from (plain(f"  {image.reason}") for image in result.bad[:BAD_LISTED])
+    if len(result.bad) > BAD_LISTED:
+        yield plain(f"  and {len(result.bad) - BAD_LISTED} more")
     yield _scores(result.scores)
     if len(result.classes) <= MATRIX_CLASSES:
         yield confusion(result)

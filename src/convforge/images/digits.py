@@ -109,7 +109,11 @@ def _part(
     rows = [int(n.removeprefix(_PREFIX)) for n in names]
     pixels, labels = scans
     return Split(
-        name=name, names=tuple(names), labels=labels[rows], read=partial(_scan, pixels[rows])
+        name=name,
+        names=tuple(names),
+        labels=labels[rows],
+        read=partial(_scan, pixels[rows]),
+        digests=tuple(hashlib.sha256(pixels[row].tobytes()).digest() for row in rows),
     )
 
 

@@ -13,7 +13,6 @@ a folder copied from macOS has the same class names.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import unicodedata
 from collections import Counter
@@ -22,112 +21,62 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convforge.errors import DataError
+from convforge.images.collection import PARTS, Collection, Entry
 from convforge.images.dataset import FLAT, listing
-from convforge.images.decode import is_grey
+from convforge.images.decode import decode_file, is_grey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
-    from convforge.images.threads import Progress
+    import numpy as np
+    from numpy.typing import NDArray
 
 SUFFIXES = frozenset(
     (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 )
-PARTS = {"train": "train", "val": "val", "validation": "val", "test": "test"}  # folder → split
 
 _LEFT_BEHIND = frozenset(("Thumbs.db", "desktop.ini", "__MACOSX"))
-_PROGRESS_STEP = 256  # files between two reports
 
 
 @dataclass(frozen=True)
-class ImageFile:
-    """One file: its unique name below the root (NFC, "/" between folders), class name and path."""
+class FileReader:
+    """Images that are files of their own; their places are paths."""
 
-    name: str
-    label: str
-    path: Path
+    def read(self, place: Path, *, short_side: int | None = None) -> NDArray[np.uint8]:
+        """As `Reader.read`."""
+        if place.exists() and not place.is_file():
+            raise DataError(f"{place}: is not a file; expected an image")  # a pipe has no end
+        return decode_file(place, name=str(place), short_side=short_side)
 
-
-@dataclass(frozen=True, kw_only=True)
-class Folder:
-    """What a folder holds: files by part ("train", "val", "test"; only FLAT where it has none)."""
-
-    root: Path
-    parts: Mapping[str, tuple[ImageFile, ...]]
-
-    @property
-    def files(self) -> tuple[ImageFile, ...]:
-        """The files of all parts."""
-        return tuple(file for files in self.parts.values() for file in files)
+    def digest(self, place: Path) -> tuple[bytes, bool | None]:
+        """As `Reader.digest`."""
+        if not place.is_file():
+            raise FileNotFoundError(place)
+        with place.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").digest()
+            file.seek(0)
+            return digest, is_grey(file)
 
 
-@dataclass(frozen=True)
-class Content:
-    """What the files hold: `channels` is 1 if the headers of all say grey, else 3."""
-
-    fingerprint: str
-    channels: int
-
-
-def read_folder(root: Path) -> Folder:
+def read_folder(root: Path) -> Collection:
     """List a folder; files and classes in sorted order, whatever the order on disk.
 
     Raises DataError where the layout is not one of the two above, a class folder is empty or holds
     something else, or a name is not Unicode or there twice.
     """
-    folders, _ = _entries(root)
-    parts = _parts(root, folders)
-    if parts is None:
-        return Folder(root=root, parts={FLAT: _class_folders(root, prefix="")})
-    return Folder(
-        root=root,
-        parts={
+    folders, files = _entries(root)
+    _check_links(root, files)
+    found = _parts(root, folders)
+    if found is None:
+        parts = {FLAT: _class_folders(root, prefix="")}
+    else:
+        parts = {
             part: _class_folders(path, prefix=f"{path.name}/")
             for part in ("train", "val", "test")
-            if (path := parts.get(part)) is not None
-        },
-    )
-
-
-def read_content(folder: Folder, *, progress: Progress | None = None) -> Content:
-    """Read every file once, for the fingerprint and the number of channels.
-
-    The fingerprint hashes, sorted, part (none for a flat folder), class name and SHA-256 of each
-    file. A damaged image has a fingerprint like any other; decoding it will say so. Raises one
-    DataError for all files that cannot be read.
-    """
-    lines: list[tuple[str, str, str]] = []
-    grey: list[bool] = []
-    unreadable: list[str] = []
-    total = len(folder.files)
-    for part, files in folder.parts.items():
-        for file in files:
-            try:
-                digest, header = _digest_and_header(file.path)
-            except OSError as error:
-                unreadable.append(f"{file.path} ({error.strerror or error})")
-                continue
-            lines.append(("" if part == FLAT else part, file.label, digest))
-            grey += [] if header is None else [header]
-            if progress is not None and (len(lines) % _PROGRESS_STEP == 0 or len(lines) == total):
-                progress(len(lines), total, "reading files")
-    if unreadable:
-        raise DataError(
-            f"{folder.root}: {len(unreadable)} of {total} files cannot be read: "
-            f"{listing(unreadable)}; repair or remove them"
-        )
-    text = json.dumps(sorted(lines), ensure_ascii=True)
-    fingerprint = hashlib.sha256(text.encode()).hexdigest()
-    return Content(fingerprint, channels=1 if grey and all(grey) else 3)
-
-
-def _digest_and_header(path: Path) -> tuple[str, bool | None]:
-    if not path.is_file():  # a pipe would be waited for without end
-        raise FileNotFoundError(0, "not a file, or a link that leads nowhere")
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        file.seek(0)
-        return digest, is_grey(file)
+            if (path := found.get(part)) is not None
+        }
+    where = "the same class folders below train/"
+    return Collection(origin=str(root), where=where, parts=parts, reader=FileReader())
 
 
 def _parts(root: Path, folders: Iterable[Path]) -> dict[str, Path] | None:
@@ -155,9 +104,10 @@ def _parts(root: Path, folders: Iterable[Path]) -> dict[str, Path] | None:
     return parts
 
 
-def _class_folders(root: Path, *, prefix: str) -> tuple[ImageFile, ...]:
+def _class_folders(root: Path, *, prefix: str) -> tuple[Entry, ...]:
     """Files of all class folders of `root`, sorted by name; at least one class, none empty."""
     folders, files = _entries(root)
+    _check_links(root, files)
     loose = [f.name for f in files if f.suffix.lower() in SUFFIXES]
     if loose:
         raise DataError(
@@ -175,6 +125,13 @@ def _class_folders(root: Path, *, prefix: str) -> tuple[ImageFile, ...]:
     return tuple(sorted(found, key=lambda file: file.name))
 
 
+def _check_links(root: Path, files: Iterable[Path]) -> None:
+    """A broken link could be a class folder or a part; inside class folders it is a bad image."""
+    broken = [f.name for f in files if f.is_symlink() and not f.exists()]
+    if broken:
+        raise DataError(f"{root}: links that lead nowhere: {listing(broken)}; mend or remove them")
+
+
 def _check_unique(root: Path, names: Iterable[str]) -> None:
     twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
@@ -184,7 +141,7 @@ def _check_unique(root: Path, names: Iterable[str]) -> None:
         )
 
 
-def _class_files(folder: Path, *, prefix: str) -> list[ImageFile]:
+def _class_files(folder: Path, *, prefix: str) -> list[Entry]:
     inner, files = _entries(folder)
     if inner:
         raise DataError(
@@ -203,7 +160,7 @@ def _class_files(folder: Path, *, prefix: str) -> list[ImageFile]:
             f"{folder}: a class folder without images; add images of the class or remove the folder"
         )
     label = _nfc(folder.name)
-    return [ImageFile(f"{prefix}{label}/{_nfc(f.name)}", label, f) for f in files]
+    return [Entry(f"{prefix}{label}/{_nfc(f.name)}", label, f) for f in files]
 
 
 def _entries(folder: Path) -> tuple[list[Path], list[Path]]:

@@ -141,6 +141,12 @@ class Preprocess:
 
     def pixels(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Resize and crop: uint8 [H, W, 3] → uint8 [crop height, crop width, channels]."""
+        resized = self.resized(image)
+        top, left = self.crop_offset(height=resized.shape[0], width=resized.shape[1])
+        return resized[top : top + self.crop[0], left : left + self.crop[1]]
+
+    def resized(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Resize alone: uint8 [H, W, 3] → uint8 [h, w, channels], with `resized_size`."""
         from PIL import Image  # noqa: PLC0415  (the record and an artifact do without)
 
         picture = Image.fromarray(image)
@@ -148,9 +154,7 @@ class Preprocess:
             picture = picture.convert("L")
         height, width = self.resized_size(height=image.shape[0], width=image.shape[1])
         picture = picture.resize((width, height), Image.Resampling[self.interpolation.upper()])
-        top, left = self.crop_offset(height=height, width=width)
-        picture = picture.crop((left, top, left + self.crop[1], top + self.crop[0]))
-        return np.asarray(picture, dtype=np.uint8).reshape(*self.crop, self.channels)
+        return np.asarray(picture, dtype=np.uint8).reshape(height, width, self.channels)
 
     def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(x - mean) / std in float32: uint8 [..., H, W, C] → float32 [..., C, H, W]."""

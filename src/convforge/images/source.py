@@ -9,17 +9,14 @@ A folder that is called like a built-in data set opens as `./digits`, or as a Pa
 from __future__ import annotations
 
 import difflib
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from convforge.errors import DataError
+from convforge.images.collection import as_split, read_content
 from convforge.images.dataset import FLAT, Images, Split, choose_part, listing
-from convforge.images.decode import decode
 from convforge.images.digits import is_digits, open_digits
-from convforge.images.folder import Folder, read_content, read_folder
+from convforge.images.folder import read_folder
 from convforge.images.holdout import (
     TEST_FRACTION,
     check_seed,
@@ -31,9 +28,7 @@ from convforge.images.holdout import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
-
-    from convforge.images.folder import Content, ImageFile
+    from convforge.images.collection import Collection, Content, Entry
     from convforge.images.threads import Progress
 
 BUILT_IN = ("digits",)
@@ -61,16 +56,16 @@ def open(  # noqa: A001 - `images.open` says what it does
     check_seed(seed)
     if is_digits(uri):
         return open_digits(str(uri), split=split, seed=seed)
-    folder = read_folder(_find_folder(uri))
-    if FLAT not in folder.parts and "train" not in folder.parts:
+    collection = _find(uri)
+    if FLAT not in collection.parts and "train" not in collection.parts:
         raise DataError(
-            f"{uri}: there is {listing(folder.parts)} but no train/, which training needs; "
-            "add train/ with the same class folders"
+            f"{uri}: there is {listing(collection.parts)} but no train, which training needs; "
+            f"add {collection.where}"
         )
-    parts, record = _split(folder, split=split, seed=seed)
-    _check_classes(parts, uri=uri)
-    content = read_content(folder, progress=progress)
-    return _images(uri, parts, content=content, record=record)
+    parts, record = _split(collection, split=split, seed=seed)
+    _check_classes(collection, parts)
+    content = read_content(collection, progress=progress)
+    return _images(uri, collection, parts, content=content, record=record)
 
 
 def open_for_evaluation(
@@ -102,19 +97,22 @@ def open_for_evaluation(
         if images.fingerprint == trained_on.get("fingerprint"):
             images = open_digits(str(uri), split=trained_on.get("split"))
         return images.part(part, classes=classes)
-    folder = read_folder(_find_folder(uri))
-    parts: Mapping[str, Sequence[ImageFile]] = folder.parts
-    if FLAT in parts and _is_trained_on(folder, trained_on, progress=progress):
-        parts, _ = _split(folder, split=trained_on["split"], seed=0)
-    own = _classes_of(folder.files)
-    splits = {name: _as_split(name, files, classes=own) for name, files in parts.items()}
+    collection = _find(uri)
+    parts: Mapping[str, Sequence[Entry]] = collection.parts
+    if FLAT in parts and _is_trained_on(collection, uri, trained_on, progress=progress):
+        parts, _ = _split(collection, split=trained_on["split"], seed=0)
+    own = collection.classes_of(collection.entries)
+    splits = {
+        name: as_split(name, entries, reader=collection.reader, classes=own)
+        for name, entries in parts.items()
+    }
     return choose_part(splits, part, own=own, classes=classes, origin=str(uri))
 
 
-def _find_folder(uri: str | Path) -> Path:
+def _find(uri: str | Path) -> Collection:
     path = Path(uri)
     if str(uri) and path.is_dir():
-        return path
+        return read_folder(path)
     if path.is_file():
         raise DataError(f"{uri}: is a file; expected a folder of class folders")
     near = difflib.get_close_matches(path.name, [*BUILT_IN, *_folders_beside(path)], cutoff=0.6)
@@ -133,96 +131,87 @@ def _folders_beside(path: Path) -> list[str]:
 
 
 def _split(
-    folder: Folder, *, split: Mapping[str, Any] | None, seed: int
-) -> tuple[dict[str, Sequence[ImageFile]], dict[str, Any]]:
-    """Files by part, a flat folder split by the record or the seed, and the record of that."""
-    if FLAT not in folder.parts:
+    collection: Collection, *, split: Mapping[str, Any] | None, seed: int
+) -> tuple[dict[str, Sequence[Entry]], dict[str, Any]]:
+    """Entries by part, those without parts split by the record or the seed, and its record."""
+    if FLAT not in collection.parts:
         if split is not None and split.get("method") != "folders":
             raise DataError(
-                f"{folder.root}: the recorded split is of a folder without parts, this one has "
-                f"{listing(folder.parts)}; open the one that was trained on, or open this one "
-                "without the record"
+                f"{collection.origin}: the recorded split is of a data set without parts, this one "
+                f"has {listing(collection.parts)}; open the one that was trained on, or open this "
+                "one without the record"
             )
-        return dict(folder.parts), {"method": "folders"}
-    files = folder.files
-    labels = {file.name: file.label for file in files}
+        return dict(collection.parts), {"method": "folders"}
+    entries = collection.entries
+    labels = {entry.name: entry.label for entry in entries}
     if split is not None:
-        test = recorded_test(split, labels, origin=str(folder.root))
+        test = recorded_test(split, labels, origin=collection.origin)
         record = dict(split)
     else:
         test = draw_test(labels, seed=seed)
         record = seeded_record(test, seed=seed, fraction=TEST_FRACTION)
     return {
-        "train": [file for file in files if file.name not in test],
-        "test": [file for file in files if file.name in test],
+        "train": [entry for entry in entries if entry.name not in test],
+        "test": [entry for entry in entries if entry.name in test],
     }, record
 
 
-def _check_classes(parts: Mapping[str, Sequence[ImageFile]], *, uri: str | Path) -> None:
-    train = _classes_of(parts["train"])
-    for part, files in parts.items():
-        unknown = [label for label in _classes_of(files) if label not in train]
+def _check_classes(collection: Collection, parts: Mapping[str, Sequence[Entry]]) -> None:
+    train = collection.classes_of(parts["train"])
+    for part, entries in parts.items():
+        unknown = [label for label in collection.classes_of(entries) if label not in train]
         if unknown:
             raise DataError(
-                f"{uri}: {part} has classes without an image to train on: {listing(unknown)}; "
-                "add images of the class to train on, or remove it"
+                f"{collection.origin}: {part} has classes without an image to train on: "
+                f"{listing(unknown)}; add images of the class to train on, or remove it"
             )
     if len(train) < 2:
         raise DataError(
-            f"{uri}: one class only, {listing(train)}; a classifier needs two or more: expected "
-            "one folder a class"
+            f"{collection.origin}: one class only, {listing(train)}; a classifier needs two or more"
         )
     if not all(parts.values()):
         raise DataError(
-            f"{uri}: a single image in every class leaves none to test on; add images, at least "
-            "two in one class"
+            f"{collection.origin}: a single image in every class leaves none to test on; add "
+            "images, at least two in one class"
         )
 
 
 def _is_trained_on(
-    folder: Folder, trained_on: Mapping[str, Any], *, progress: Progress | None
+    collection: Collection,
+    uri: str | Path,
+    trained_on: Mapping[str, Any],
+    *,
+    progress: Progress | None,
 ) -> bool:
-    """Whether a flat folder is the one that a card's split was drawn from."""
-    split, uri = trained_on.get("split") or {}, str(trained_on.get("uri"))
-    if split.get("method") != "seeded" or is_digits(uri):
+    """Whether a data set without parts is the one that a card's split was drawn from."""
+    split, recorded = trained_on.get("split") or {}, str(trained_on.get("uri"))
+    if split.get("method") != "seeded" or is_digits(recorded):
         return False
-    if Path(uri).resolve() == folder.root.resolve():
+    if recorded == str(uri) or Path(recorded).resolve() == Path(uri).resolve():
         return True
-    content = read_content(folder, progress=progress)
+    content = read_content(collection, progress=progress)
     return content.fingerprint == trained_on.get("fingerprint")
 
 
 def _images(
     uri: str | Path,
-    parts: Mapping[str, Sequence[ImageFile]],
+    collection: Collection,
+    parts: Mapping[str, Sequence[Entry]],
     *,
     content: Content,
     record: Mapping[str, Any],
 ) -> Images:
-    classes = _classes_of(parts["train"])
+    classes = collection.classes_of(parts["train"])
     return Images(
         uri=str(uri),
         classes=classes,
         channels=content.channels,
-        splits={name: _as_split(name, files, classes=classes) for name, files in parts.items()},
+        splits={
+            name: as_split(
+                name, entries, reader=collection.reader, classes=classes, content=content
+            )
+            for name, entries in parts.items()
+        },
         fingerprint=content.fingerprint,
         split_record=record,
     )
-
-
-def _as_split(name: str, files: Sequence[ImageFile], *, classes: Sequence[str]) -> Split:
-    index = {label: i for i, label in enumerate(classes)}
-    return Split(
-        name=name,
-        names=tuple(file.name for file in files),
-        labels=np.array([index[file.label] for file in files], dtype=np.int64),
-        read=partial(_decode_at, [file.path for file in files]),
-    )
-
-
-def _classes_of(files: Sequence[ImageFile]) -> tuple[str, ...]:
-    return tuple(sorted({file.label for file in files}))
-
-
-def _decode_at(paths: Sequence[Path], index: int) -> NDArray[np.uint8]:
-    return decode(paths[index])

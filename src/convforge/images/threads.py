@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,17 +16,24 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 MAX_THREADS = 16  # bounds memory: each holds one decoded image
+_AHEAD = 3  # tasks a thread that are under way or waiting to be taken: bounds memory as well
 
 
 def map_threads(work: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
     """work(task) of every task, in the order of `tasks`, computed in as many threads as cores.
 
-    Results do not depend on the number of threads. An exception of `work` is raised at its place
-    in the order and, as when the iterator is closed early, what has not started is dropped.
+    Results do not depend on the number of threads, and only a few wait to be taken. An exception of
+    `work` is raised at its place in the order and, as when the iterator is closed early, what has
+    not started is dropped.
     """
     workers = min(MAX_THREADS, os.cpu_count() or 1, max(1, len(tasks)))
     pool = ThreadPoolExecutor(workers, thread_name_prefix="convforge-images")
+    waiting = deque(pool.submit(work, task) for task in tasks[: _AHEAD * workers])
     try:
-        yield from pool.map(work, tasks)
+        for place in range(len(tasks)):
+            result = waiting.popleft().result()
+            if place + _AHEAD * workers < len(tasks):
+                waiting.append(pool.submit(work, tasks[place + _AHEAD * workers]))
+            yield result
     finally:
         pool.shutdown(cancel_futures=True)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convforge.errors import DataError
+from convforge.images.decoding import decode_images
 from convforge.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 
 if TYPE_CHECKING:
@@ -48,14 +49,25 @@ def read_pixels(
     memory.
     """
     if preprocess is not None:
-        return images.decode_all(preprocess, progress=progress), preprocess
+        return _decode_all(images, preprocess, progress=progress), preprocess
     small = _has_small_squares(images.splits["train"])
     preprocess = _geometry(input_shape, small=small)
-    pixels = images.decode_all(preprocess, progress=progress)
+    pixels = _decode_all(images, preprocess, progress=progress)
     if small or len(preprocess.mean) == 1:
         mean, std = channel_statistics(pixels["train"])
         preprocess = dataclasses.replace(preprocess, mean=mean, std=std)
     return pixels, preprocess
+
+
+def _decode_all(
+    images: Images,
+    preprocess: Preprocess,
+    *,
+    progress: Callable[[int, int, str], None] | None,
+) -> dict[str, NDArray[np.uint8]]:
+    every_part = dict.fromkeys(images.splits, preprocess)
+    decoded = decode_images(images, every_part, max_bad=0.0, progress=progress)
+    return {name: np.asarray(one.pixels) for name, one in decoded.items()}
 
 
 def channel_statistics(

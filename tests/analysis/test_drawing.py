@@ -49,7 +49,13 @@ def test_deep_networks_are_drawn_by_square_roots_and_say_so(draw):
 
 def test_labels_name_what_made_a_map_and_its_shape(draw):
     texts = [text.replace("\N{MULTIPLICATION SIGN}", "x") for text in labels(draw("lenet5"))]
-    assert {"5x5 conv", "c1", "6@28x28", "2x2 sum /2", "RBF", "1@32x32"} <= set(texts)
+    assert {"5x5 conv", "c1", "6@28x28", "2x2 subsampling /2", "RBF", "1@32x32"} <= set(texts)
+
+
+def test_the_legend_calls_an_rbf_layer_what_it_has_in_common_with_a_linear_one(draw):
+    texts = labels(draw("lenet5"))
+    assert {"convolution", "pooling", "full connection"} <= set(texts)
+    assert "block or stage of blocks" not in texts
 
 
 def test_a_window_is_drawn_to_scale_on_the_map_that_it_reads(draw):
@@ -57,6 +63,15 @@ def test_a_window_is_drawn_to_scale_on_the_map_that_it_reads(draw):
     window = next(p for p in root.iter(f"{SVG}polygon") if p.get("class") == "cf-window")
     ys = [float(point.split(",")[1]) for point in window.get("points").split()]
     assert ys[0] - ys[3] == pytest.approx(TALLEST * 5 / 32, abs=0.2)
+
+
+def test_lines_to_a_full_connection_begin_where_the_map_before_ends(draw):
+    root = draw("lenet5")
+    s4 = list(root.iter(f"{SVG}g"))[4]
+    corners = [p for polygon in s4.iter(f"{SVG}polygon") for p in polygon.get("points").split()]
+    right = max(float(corner.split(",")[0]) for corner in corners)
+    lines = next(p for p in root.iter(f"{SVG}path") if p.get("class") == "cf-ray cf-all")
+    assert [float(x) for x in re.findall(r"M([\d.]+)", lines.get("d"))] == [right, right]
 
 
 @pytest.mark.parametrize("name", catalog.names())

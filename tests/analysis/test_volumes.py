@@ -19,9 +19,9 @@ def test_lenet5_has_the_maps_of_its_papers_figure_2(words):
     assert words("lenet5") == [
         ("input", "input", "", (1, 32, 32)),
         ("c1", "convolution", "5x5 conv", (6, 28, 28)),
-        ("s2", "pooling", "2x2 sum /2", (6, 14, 14)),
+        ("s2", "pooling", "2x2 subsampling /2", (6, 14, 14)),
         ("c3", "convolution", "5x5 conv", (16, 10, 10)),
-        ("s4", "pooling", "2x2 sum /2", (16, 5, 5)),
+        ("s4", "pooling", "2x2 subsampling /2", (16, 5, 5)),
         ("c5", "convolution", "5x5 conv", (120, 1, 1)),
         ("f6", "linear", "linear", (84,)),
         ("output", "linear", "RBF", (10,)),

@@ -65,7 +65,7 @@ LEGEND = (
     ("convolution", "convolution"),
     ("pooling", "pooling"),
     ("blocks", "block or stage of blocks"),
-    ("linear", "linear layer"),
+    ("linear", "full connection"),
 )
 
 Point = tuple[float, float]
@@ -212,7 +212,8 @@ def _joint(before: _Box, box: _Box) -> str:
     geometry = box.volume.geometry
     if geometry is None or box.volume.positions == (1, 1):
         ends = ((box.x, box.y), (box.x, box.y + box.high))
-        starts = (before.side(0, 1), before.side(0, 0))
+        edge = 1 if box.x > before.side(1, 0)[0] else 0  # its back, unless that is behind the next
+        starts = (before.side(edge, 1), before.side(edge, 0))
         return f'<path class="cf-ray cf-all" d="{_segments(starts, ends)}"/>'
     up, across = (
         min(kernel / side, 1.0)

@@ -140,8 +140,8 @@ def _window_words(row: Row) -> str:
     rows, columns = geometry.kernel
     words = [f"{rows}{TIMES}{columns}"]
     if _pools(row):
-        words.append("max" if "max" in row.kind.lower() else "average")
-        words[1] = "sum" if "sampl" in row.kind.lower() else words[1]
+        kind = row.kind.lower()
+        words.append("max" if "max" in kind else "subsampling" if "sampl" in kind else "average")
     elif geometry.groups > 1:
         depthwise = geometry.groups == row.input_shapes[0][0]
         words.append("depthwise" if depthwise else f"conv, {geometry.groups} groups")

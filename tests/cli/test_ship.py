@@ -10,6 +10,8 @@ import pytest
 from convforge.card import Card
 from convforge.classifier import Classifier
 from convforge.cli import ship
+from convforge.compiler.backend.target import native
+from convforge.errors import InputError
 from convforge.loading import load
 from convforge.runtime import Runtime
 
@@ -58,7 +60,7 @@ def test_any_other_file_is_replaced_by_force_only(cli, refused, classifier_file,
 def test_the_classifier_itself_is_never_replaced(refused, classifier_file, tmp_path):
     source = shutil.copy(classifier_file, tmp_path / "digits.so")
     content = source.read_bytes()
-    refused("compile", source, "--force", words=[source, "is the classifier itself", "--output"])
+    refused("compile", source, "--force", words=[source, "is the model itself", "--output"])
     assert source.read_bytes() == content
 
 
@@ -102,8 +104,52 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_work(
     refused("compile", classifier_file, "-o", "/proc/self/c.so", words=["cannot be written"])
 
 
-def test_a_missing_classifier_is_refused(refused, tmp_path):
+def test_a_missing_model_is_refused(refused, tmp_path):
     refused("compile", tmp_path / "absent", words=[tmp_path / "absent", "no such file"])
+
+
+def test_a_networks_name_compiles_it_untrained_and_says_so(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = cli("compile", "lenet5", "--threads", "2", "--dump", "stages")
+    assert result.code == 0, result.err
+    assert result.out.startswith("lenet5.so, ")
+    assert "weights are random" in result.out
+    assert "--weights imagenet" in result.out
+    assert load("lenet5.so").threads == 2
+    assert (tmp_path / "stages" / "00_graph.txt").is_file()
+    assert (tmp_path / "stages" / "c" / "artifact.c").is_file()
+    refused = cli("predict", "lenet5.so", "scan.png")
+    assert refused.code == 2
+
+
+def test_weights_are_said_in_json_and_not_on_a_trained_model(cli, classifier_file, tmp_path):
+    result = cli("compile", classifier_file, "-o", tmp_path / "a.so")
+    assert "random" not in result.out
+    record = json.loads(cli("compile", "lenet5", "-o", tmp_path / "b.so", "--json").out)
+    assert (record["weights"], record["threads"], record["target"]) == (
+        *("random", 1),
+        native().name,
+    )
+
+
+def test_published_weights_give_a_classifier(cli, tmp_path, monkeypatch):
+    seen = {}
+
+    def build(model, destination, **options):
+        seen.update(options, model=model)
+        raise InputError("stopped here")
+
+    monkeypatch.setattr("convforge.compiler.compilation.compile", build)
+    cli("compile", "mobilenet_v2", "--weights", "imagenet", "-o", tmp_path / "m.so")
+    assert (seen["model"], seen["weights"]) == ("mobilenet_v2", "imagenet")
+
+
+@pytest.mark.parametrize("shape", ["", "1,3", "1,3,-2,4", "1x3x8x8", "a,b"])
+def test_a_shape_is_whole_numbers(cli, tmp_path, shape):
+    result = cli("compile", tmp_path / "net.onnx", "--shape", shape)
+    assert result.code == 2
+    wrong = shape != "1,3"
+    assert ("expected whole numbers above 0" in result.err) is wrong, result.err
 
 
 # -------------------------------------------------------------------------------------- predict

@@ -152,7 +152,7 @@ def test_every_stage_is_dumped(classifier, tmp_path):
     assert "conv2d" in (folder / "00_graph.txt").read_text()
     assert (folder / "program.txt").read_text().startswith("from input to ")
     assert "no plan needs less" in (folder / "memory.txt").read_text()
-    assert {"model.c", "artifact.c", "convforge.h", "weights.bin"} <= set(files_in(folder / "c"))
+    assert {"artifact.c", "convforge.h", "weights.bin"} <= set(files_in(folder / "c"))
 
 
 def test_a_dump_that_cannot_be_written_is_refused_before_any_work(classifier, tmp_path, no_work):

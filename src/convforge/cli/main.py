@@ -36,7 +36,7 @@ for command, epilog in (
     (learn.train, learn.TRAIN_EXAMPLES),
     (learn.evaluate, learn.EVALUATE_EXAMPLES),
     (ship.predict, ship.PREDICT_EXAMPLES),
-    (ship.compile_classifier, ship.COMPILE_EXAMPLES),
+    (ship.compile_model, ship.COMPILE_EXAMPLES),
     (inspect.list_networks, inspect.LIST_EXAMPLES),
     (inspect.describe, inspect.DESCRIBE_EXAMPLES),
 ):

@@ -14,7 +14,7 @@ import typer
 
 from convforge.cli import console, tables
 from convforge.cli.options import ForceFlag, JsonFlag
-from convforge.compiler.backend.target import native
+from convforge.compiler.backend.target import TARGETS, find_target
 from convforge.errors import DataError, InputError, OutputError
 from convforge.loading import load
 from convforge.prediction import Prediction
@@ -23,7 +23,8 @@ from convforge.seal import is_sealed
 COMPILE_EXAMPLES = (
     "Examples:\n\n"
     "convforge compile digits.safetensors\n\n"
-    "convforge compile digits.safetensors -o build/digits.so --json"
+    "convforge compile mobilenet_v2 --weights imagenet -o mobile.so --threads 2\n\n"
+    "convforge compile detector.onnx --shape 1,3,480,640 --target aarch64-linux --dump stages"
 )
 PREDICT_EXAMPLES = (
     "Examples:\n\n"
@@ -41,32 +42,64 @@ class Format(StrEnum):
     JSON = "json"
 
 
-def compile_classifier(
-    file: Annotated[
-        Path, typer.Argument(help="A classifier that `convforge train` saved.", metavar="FILE")
+def compile_model(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A classifier that `convforge train` saved, an .onnx file, or a network's name.",
+            metavar="FILE|NETWORK",
+        ),
     ],
     *,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="The artifact; by default FILE's name with .so."),
+        typer.Option("--output", "-o", help="The artifact; by default MODEL's name and a suffix."),
     ] = None,
     target: Annotated[
-        str, typer.Option(help="Where it is to run; native is this kind of machine.")
+        str, typer.Option(help=f"Where it is to run: {', '.join(TARGETS)}.")
     ] = "native",
+    threads: Annotated[
+        int, typer.Option(help="How many compute one image, where nobody asks for another number.")
+    ] = 1,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Published weights of a NETWORK, imagenet; without, it is untrained."),
+    ] = None,
+    shape: Annotated[
+        str | None,
+        typer.Option(help="Sizes that an .onnx file leaves open, as 1,3,224,224.", metavar="SIZES"),
+    ] = None,
+    dump: Annotated[
+        Path | None,
+        typer.Option(help="A folder for the graph after every pass, the plan and the C sources."),
+    ] = None,
     force: ForceFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Compile a classifier to one self-contained file that runs without torch.
+    """Compile a model to one self-contained file that runs without torch.
 
-    An artifact of the same name is replaced; any other file only with --force.
+    Before the file is written, an artifact for this machine computes a test input and is compared
+    with the model. An artifact of the same name is replaced; any other file only with --force.
     """
-    destination = output or file.with_suffix(native().suffix)
-    _check_destination(destination, source=file, force=force)
+    source = Path(model)
+    suffix = find_target(target).suffix
+    destination = output or source.with_name(source.name.removesuffix(source.suffix) + suffix)
+    _check_destination(destination, source=source, force=force)
+    input_shape = None if shape is None else _sizes(shape)
     started = time.perf_counter()
-    with console.progress_bar(f"compiling {file.name}"):
+    with console.progress_bar(f"compiling {source.name}") as progress:
         from convforge.compiler.compilation import compile as build  # noqa: PLC0415  (slow)
 
-        artifact = build(file, destination, target=target)
+        artifact = build(
+            model,
+            destination,
+            target=target,
+            threads=threads,
+            input_shape=input_shape,
+            weights=weights,
+            dump=dump,
+            progress=progress,
+        )
     seconds = time.perf_counter() - started
     if as_json:
         record = asdict(artifact) | {"path": str(artifact.path), "seconds": round(seconds, 3)}
@@ -120,13 +153,23 @@ def _check_destination(path: Path, *, source: Path, force: bool) -> None:
         return
     if source.exists() and path.samefile(source):
         raise OutputError(
-            f"{path}: is the classifier itself; name another file for the artifact with --output"
+            f"{path}: is the model itself; name another file for the artifact with --output"
         )
     if not force and not is_sealed(path):
         raise OutputError(
             f"{path}: exists already and is no artifact of convforge; name another file with "
             "--output, or replace it with --force"
         )
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    try:
+        sizes = tuple(int(size) for size in text.split(","))
+    except ValueError:
+        sizes = ()
+    if not sizes or min(sizes) < 1:
+        raise InputError(f"--shape {text}: expected whole numbers above 0, as in 1,3,224,224")
+    return sizes
 
 
 def _finite(predictions: list[Prediction], *, name: str) -> list[Prediction]:

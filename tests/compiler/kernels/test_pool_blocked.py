@@ -11,7 +11,7 @@ from convforge.compiler.kernels import pool_blocked
 
 KERNEL = pool_blocked.KERNEL
 WINDOW = {"stride": (1, 1), "dilation": (1, 1), "padding": (0, 0, 0, 0)}
-OPS = {"max_pool": {}, "avg_pool": {"count_padding": 1}}
+OPS = {"max_pool": {}, "avg_pool": {"counted": (0, 0, 0, 0)}}
 
 
 def laid_out(layer):
@@ -47,16 +47,16 @@ def test_average_pooling_of_every_geometry(check_layers, make_layer):
     layers = []
     for shape, attrs in zip(shapes(), geometries(), strict=False):
         steps = (("affine", 2.0, 1.0),) if shape[1] > 3 else ()
-        layers.append(make_layer("avg_pool", [shape], epilogue=steps, **attrs, count_padding=1))
-        sides = zip(attrs["padding"], attrs["kernel"] * 2, strict=True)
-        if all(padding < kernel for padding, kernel in sides):  # every window has a cell to count
-            layers.append(make_layer("avg_pool", [shape], **attrs, count_padding=0))
+        padding = attrs["padding"]
+        counted = padding if shape[1] > 3 else tuple(min(1, cells) for cells in padding)
+        sides = zip(padding, counted, attrs["kernel"] * 2, strict=True)
+        if all(whole - part < kernel for whole, part, kernel in sides):  # all have a cell to count
+            layers.append(make_layer("avg_pool", [shape], epilogue=steps, **attrs, counted=counted))
     layers = [laid_out(layer) for layer in layers]
     check_layers(layers, kernels=[KERNEL] * len(layers))
 
 
-@pytest.mark.parametrize("op", OPS)
-def test_a_whole_map_gives_one_number_a_channel(check_layers, make_layer, op):
+def test_a_whole_map_gives_one_number_a_channel(check_layers, make_layer):
     layers = [
         laid_out(
             make_layer(
@@ -66,8 +66,15 @@ def test_a_whole_map_gives_one_number_a_channel(check_layers, make_layer, op):
                 **{**WINDOW, **OPS[op], "kernel": size},
             )
         )
-        for channels, size in product((1, 15, 16, 17, 33), ((1, 1), (1, 3), (7, 9)))
+        for op, channels, size in product(OPS, (1, 15, 16, 17, 33), ((1, 1), (1, 3), (7, 9)))
     ]
+    for op, attrs in (
+        ("mean", {"axes": (2, 3)}),
+        ("adaptive_avg_pool", {"size": (1, 1)}),
+        ("adaptive_max_pool", {"size": (1, 1)}),
+    ):
+        layers.append(laid_out(make_layer(op, [(1, 17, 5, 6)], **attrs)))
+    layers.append(laid_out(make_layer("mean", [(3, 17, 5, 6)], axes=(2, 3))))
     check_layers(layers, kernels=[KERNEL] * len(layers))
 
 
@@ -83,3 +90,6 @@ def test_a_nan_anywhere_in_the_window_wins(run_layers, make_layer, place, size):
 
 def test_it_takes_poolings_only(make_layer):
     assert KERNEL.refuses(make_layer("elementwise", [(1, 2, 3, 4)])) == "not a pooling layer"
+    layer = make_layer("adaptive_avg_pool", [(1, 2, 3, 4)], size=(1, 2))
+    assert KERNEL.refuses(layer) == "more than one adaptive window"
+    assert KERNEL.refuses(make_layer("mean", [(1, 2, 3, 4)], axes=(1, 2))) == "not a pooling layer"

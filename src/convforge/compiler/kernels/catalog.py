@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from convforge.compiler.kernels import (
     channelwise,
     conv_blocked,
+    conv_depthwise,
     conv_direct,
     elementwise,
     elementwise_blocked,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 KERNELS: tuple[Kernel, ...] = (
     conv_direct.KERNEL,
     conv_blocked.KERNEL,
+    conv_depthwise.KERNEL,
     linear.KERNEL,
     pooling.KERNEL,
     upsampling.KERNEL,

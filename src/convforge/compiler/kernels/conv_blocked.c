@@ -5,6 +5,8 @@
  * columns that one tap reads for neighbouring pixels are neighbours:
  * [block][row phase][row][column phase][column][lane], a phase for each remainder by the stride. A
  * chunk of it stays in the second-level cache while all panels read it. */
+#ifndef CF_CONV
+#define CF_CONV
 typedef struct {
     int blocks, lanes; /* of the map that is read: 16 channels a block, or 1 where it is planar */
     int height, width, top, left, stride_height, stride_width;
@@ -120,4 +122,5 @@ CF_CALLED void cf_conv_units(const cf_conv *c, const float *x, const float *w, c
         }
     }
 }
+#endif
 

@@ -101,23 +101,16 @@ CF_INLINE void cf_sum_tile(const int pixels, const int panels, const int step, c
 #endif
 #define CF_TILES(pixels, step) CF_TILE_NAMES(pixels, step)
 
-CF_TILES_OF(1)
-CF_TILES_OF(2)
-#if CF_PIXELS >= 6
-CF_TILES_OF(3)
-CF_TILES_OF(4)
-CF_TILES_OF(5)
-CF_TILES_OF(6)
+/* All sizes that a level has. */
+#if CF_PIXELS == 14
+#define CF_EVERY_SIZE(make)                                                                        \
+    make(1) make(2) make(3) make(4) make(5) make(6) make(7) make(8) make(9) make(10) make(11)      \
+        make(12) make(13) make(14)
+#elif CF_PIXELS == 6
+#define CF_EVERY_SIZE(make) make(1) make(2) make(3) make(4) make(5) make(6)
+#else
+#define CF_EVERY_SIZE(make) make(1) make(2)
 #endif
-#if CF_PIXELS >= 14
-CF_TILES_OF(7)
-CF_TILES_OF(8)
-CF_TILES_OF(9)
-CF_TILES_OF(10)
-CF_TILES_OF(11)
-CF_TILES_OF(12)
-CF_TILES_OF(13)
-CF_TILES_OF(14)
-#endif
+CF_EVERY_SIZE(CF_TILES_OF)
 #endif
 

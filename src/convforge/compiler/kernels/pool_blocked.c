@@ -2,7 +2,7 @@
 typedef struct {
     int height, width, columns; /* of the map, of the output */
     int kernel_height, kernel_width, stride_height, stride_width, dilation_height, dilation_width;
-    int top, left, bottom, right;
+    int top, left;
 } cf_window;
 
 /* The taps of `count` that lie inside a map of `size` when the first one lies at `start`. */
@@ -14,7 +14,7 @@ CF_INLINE void cf_inside(int start, int step, int count, int size, int *from, in
 }
 
 CF_INLINE void cf_pool_row(const int largest, const cf_window *p, int row, const float *x, float *y,
-                           int count_padding)
+                           float rows, const float *columns)
 {
     const int h = row * p->stride_height - p->top;
     const int step = p->dilation_width * 16;
@@ -36,26 +36,25 @@ CF_INLINE void cf_pool_row(const int largest, const cf_window *p, int row, const
                     value[v] = largest ? cf_vector_greatest(value[v], one) : value[v] + one;
                 }
         }
-        const int inside = (r1 - r0) * (q1 - q0), all = p->kernel_height * p->kernel_width;
-        const float scale = largest ? 1.0f : 1.0f / (float)(count_padding ? all : inside);
         for (int v = 0; v < CF_VECTORS; v++)
-            cf_store(y + v * CF_LANES, largest ? value[v] : value[v] * scale);
+            cf_store(y + v * CF_LANES, largest ? value[v] : value[v] / (rows * columns[column]));
     }
 }
 
 CF_CALLED void cf_pool_max(const cf_window *p, int row, const float *x, float *y)
 {
-    cf_pool_row(1, p, row, x, y, 0);
+    cf_pool_row(1, p, row, x, y, 0.0f, NULL);
 }
 
-CF_CALLED void cf_pool_average(const cf_window *p, int row, const float *x, float *y,
-                               int count_padding)
+/* `rows` of the row's windows count, and `columns` of each. */
+CF_CALLED void cf_pool_average(const cf_window *p, int row, const float *x, float *y, float rows,
+                               const float *columns)
 {
-    cf_pool_row(0, p, row, x, y, count_padding);
+    cf_pool_row(0, p, row, x, y, rows, columns);
 }
 
 /* Four sums, so that none waits for the one before. */
-CF_CALLED void cf_pool_sum_all(const float *x, int cells, float scale, float *y)
+CF_CALLED void cf_pool_mean_all(const float *x, int cells, float *y)
 {
     cf_vector sum[4][CF_VECTORS];
     memset(sum, 0, sizeof sum);
@@ -63,10 +62,11 @@ CF_CALLED void cf_pool_sum_all(const float *x, int cells, float scale, float *y)
         for (int v = 0; v < CF_VECTORS; v++)
             sum[i % 4][v] += cf_load(x + i * 16L + v * CF_LANES);
     for (int v = 0; v < CF_VECTORS; v++)
-        cf_store(y + v * CF_LANES, (sum[0][v] + sum[1][v] + (sum[2][v] + sum[3][v])) * scale);
+        cf_store(y + v * CF_LANES,
+                 (sum[0][v] + sum[1][v] + (sum[2][v] + sum[3][v])) / (float)cells);
 }
 
-CF_CALLED void cf_pool_max_all(const float *x, int cells, float scale, float *y)
+CF_CALLED void cf_pool_max_all(const float *x, int cells, float *y)
 {
     cf_vector value[CF_VECTORS];
     for (int v = 0; v < CF_VECTORS; v++)
@@ -75,6 +75,6 @@ CF_CALLED void cf_pool_max_all(const float *x, int cells, float scale, float *y)
         for (int v = 0; v < CF_VECTORS; v++)
             value[v] = cf_vector_greatest(value[v], cf_load(x + i * 16L + v * CF_LANES));
     for (int v = 0; v < CF_VECTORS; v++)
-        cf_store(y + v * CF_LANES, value[v] * scale);
+        cf_store(y + v * CF_LANES, value[v]);
 }
 

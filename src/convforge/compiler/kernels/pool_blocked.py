@@ -1,7 +1,7 @@
 """Max and average pooling on blocks of 16 channels; the window is clipped to the map.
 
-A unit is one row of one block. The average over a whole map gives its result planar, as those read
-it that follow: one number a channel is the same in both layouts.
+A unit is one row of one block. What pools a whole map gives its result planar, as those read it
+that follow: one number a channel is the same in both layouts.
 """
 
 from __future__ import annotations
@@ -10,74 +10,91 @@ import math
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from convforge.compiler.c.writer import c_float
 from convforge.compiler.kernels.epilogue import epilogue_loop_name
 from convforge.compiler.kernels.family import LANES, Kernel, Layer, Layout
+from convforge.compiler.kernels.pooling import counted_taps
 
 if TYPE_CHECKING:
     from convforge.compiler.c.writer import Writer
     from convforge.compiler.kernels.family import Layouts
 
 
+_LARGEST = {"max_pool", "adaptive_max_pool"}
+
+
 def _refuses(layer: Layer) -> str | None:
-    return None if layer.node.op in {"max_pool", "avg_pool"} else "not a pooling layer"
+    op = layer.node.op
+    if op in {"max_pool", "avg_pool"} or (op == "mean" and layer.node.attrs["axes"] == (2, 3)):
+        return None
+    if op not in {"adaptive_avg_pool", "adaptive_max_pool"}:
+        return "not a pooling layer"
+    return None if layer.output[2:] == (1, 1) else "more than one adaptive window"
 
 
 def _is_global(layer: Layer) -> bool:
+    if layer.node.op not in {"max_pool", "avg_pool"}:
+        return True
     return layer.numbers("kernel") == layer.inputs[0][2:] and not any(layer.numbers("padding"))
 
 
 def _layouts(layer: Layer) -> tuple[Layouts, ...]:
-    if _is_global(layer):
-        return ((Layout.BLOCKED, Layout.PLANAR),)
-    return ((Layout.BLOCKED, Layout.BLOCKED),)
+    return ((Layout.BLOCKED, Layout.PLANAR if _is_global(layer) else Layout.BLOCKED),)
 
 
 def _cost(layer: Layer) -> float:
+    if _is_global(layer):
+        return Layout.BLOCKED.floats(layer.inputs[0]) / LANES
     blocks = Layout.BLOCKED.floats(layer.output) / LANES
     return blocks * (math.prod(layer.numbers("kernel")) + 4)
 
 
 def _units(layer: Layer) -> int:
-    blocks = -(-layer.output[1] // LANES)
+    blocks = layer.output[0] * -(-layer.output[1] // LANES)
     return blocks if _is_global(layer) else blocks * layer.output[2]
 
 
 def _emit(layer: Layer, out: Writer) -> None:
-    largest = layer.node.op == "max_pool"
     if _is_global(layer):
         _emit_global(layer, out)
         return
     _, _, h, w = layer.inputs[0]
     _, _, oh, ow = layer.output
-    out.line("static const cf_window window = {")
     keys = ("kernel", "stride", "dilation", "padding")
-    numbers = [number for key in keys for number in layer.numbers(key)]
+    numbers = [number for key in keys for number in layer.numbers(key)[:2]]
+    out.line("static const cf_window window = {")
     out.line(f"    {h}, {w}, {ow}, {', '.join(map(str, numbers))},")
     out.line("};")
-    kind = "cf_pool_max" if largest else "cf_pool_average"
+    largest = layer.node.op in _LARGEST
+    if not largest:
+        for axis, name in enumerate(("rows", "columns")):
+            counts = ", ".join(f"{count}.0f" for count in counted_taps(layer, axis))
+            out.line(f"static const float {name}[] = {{{counts}}};")
     with out.block("for (int unit = begin; unit < end; unit++)"):
         out.line(f"const float *from = x0 + unit / {oh} * {h * w * LANES}L;")
         out.line(f"float *to = y + unit * {ow * LANES}L;")
-        more = "" if largest else f", {layer.number('count_padding')}"
-        out.line(f"{kind}(&window, unit % {oh}, from, to{more});")
+        arguments = f"&window, unit % {oh}, from, to"
+        if largest:
+            out.line(f"cf_pool_max({arguments});")
+        else:
+            out.line(f"cf_pool_average({arguments}, rows[unit % {oh}], columns);")
         if layer.node.epilogue:
             out.line(f"{epilogue_loop_name(layer.node.epilogue)}(to, {ow * LANES});")
 
 
 def _emit_global(layer: Layer, out: Writer) -> None:
     channels, cells = layer.inputs[0][1], math.prod(layer.inputs[0][2:])
-    largest = layer.node.op == "max_pool"
-    scale = 1.0 if largest else 1 / cells
+    blocks = -(-channels // LANES)
     with out.block("for (int unit = begin; unit < end; unit++)"):
+        out.line(f"const int channel = unit % {blocks} * {LANES};")
         out.line(f"float value[{LANES}] __attribute__((aligned(64)));")
-        function = "cf_pool_max_all" if largest else "cf_pool_sum_all"
-        out.line(f"{function}(x0 + unit * {cells * LANES}L, {cells}, {c_float(scale)}, value);")
+        kind = "max" if layer.node.op in _LARGEST else "mean"
+        out.line(f"cf_pool_{kind}_all(x0 + unit * {cells * LANES}L, {cells}, value);")
         if layer.node.epilogue:
             out.line(f"{epilogue_loop_name(layer.node.epilogue)}(value, {LANES});")
-        left = f"{channels} - unit * {LANES}"
+        left = f"{channels} - channel"
         count = f"{left} < {LANES} ? {left} : {LANES}" if channels % LANES else str(LANES)
-        out.line(f"memcpy(y + unit * {LANES}, value, sizeof(float) * (size_t)({count}));")
+        to = f"y + unit / {blocks} * {channels}L + channel"
+        out.line(f"memcpy({to}, value, sizeof(float) * (size_t)({count}));")
 
 
 KERNEL = Kernel(

@@ -135,13 +135,14 @@ def _first_tap(layer: Layer, axis: int) -> tuple[int, int]:
 def _emit_counts(layer: Layer, out: Writer) -> None:
     # How many taps of each row and column count; they multiply.
     for axis, name in enumerate(("rows", "columns")):
-        counts = _counts(layer, axis)
+        counts = counted_taps(layer, axis)
         if len(set(counts)) > 1:
             numbers = ", ".join(f"{count}.0f" for count in counts)
             out.line(f"static const float {name}[{len(counts)}] = {{{numbers}}};")
 
 
-def _counts(layer: Layer, axis: int) -> list[int]:
+def counted_taps(layer: Layer, axis: int) -> list[int]:
+    """How many rows (axis 0) or columns (axis 1) of each window count in its average."""
     size, counted = layer.inputs[0][axis + 2], layer.numbers("counted")
     taps = range(layer.numbers("kernel")[axis])
     start, step = _first_tap(layer, axis)
@@ -156,7 +157,7 @@ def _counts(layer: Layer, axis: int) -> list[int]:
 
 
 def _divisor(layer: Layer) -> str:
-    rows, columns = _counts(layer, 0), _counts(layer, 1)
+    rows, columns = counted_taps(layer, 0), counted_taps(layer, 1)
     if len({*rows}) == len({*columns}) == 1:
         return c_float(rows[0] * columns[0])
     row = "rows[h]" if len({*rows}) > 1 else f"{rows[0]}.0f"

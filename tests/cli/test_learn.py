@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from convforge.classifier import Classifier
-from convforge.cli.learn import _data_name, _recipe
+from convforge.cli.learn import _data_name, _time_limit
 from convforge.errors import RecipeError
 from convforge.loading import load
 from convforge.seal import ABI, seal
-from convforge.training.recipe import default_recipe
+from convforge.training.recipes import default_recipe
 
 QUICK = ("--epochs", "1", "--batch-size", "4", "--lr", "0.01")
 
@@ -84,33 +84,41 @@ def test_a_classifier_that_is_there_is_replaced_by_force_only(train, refused, ph
     Classifier.load(file)
 
 
-def test_options_go_over_the_recipe_file_and_that_over_the_networks_own(tmp_path):
-    file = tmp_path / "recipe.json"
-    file.write_text('{"epochs": 7, "momentum": 0.5}')
-    recipe = _recipe("lenet5_relu", file=file, overrides={"epochs": 9, "learning_rate": None})
-    own = default_recipe("lenet5_relu")
-    assert (recipe.epochs, recipe.momentum) == (9, 0.5)
-    assert (recipe.learning_rate, recipe.shift) == (own.learning_rate, own.shift)
+def test_options_go_over_the_recipe_file_and_that_over_the_networks_own(train, photos, tmp_path):
+    file = tmp_path / "recipe.yaml"
+    file.write_text("epochs: 7\nmomentum: 0.5\n")
+    options = ("--opt", "adamw", "--sched", "cosine", "--weight-decay", "0.01", "--smoothing", "0")
+    result, _ = train(photos, "--recipe", file, *options, "--json")
+    assert result.code == 0, result.err
+    recipe = json.loads(result.out)["recipe"]
+    assert (recipe["epochs"], recipe["momentum"]) == (1, 0.5)
+    assert (recipe["optimizer"], recipe["schedule"]) == ("adamw", "cosine")
+    assert (recipe["weight_decay"], recipe["label_smoothing"]) == (0.01, 0)
+    assert recipe["warmup"] == default_recipe("lenet5_relu").warmup
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "seconds"), [("90s", 90), ("90", 90), ("20m", 1200), ("1h30m", 5400), ("2h5s", 7205)]
+)
+@pytest.mark.parametrize("epochs", [None, "auto"])
+def test_a_time_limit_is_read_as_people_write_it(text, seconds, epochs):
+    assert _time_limit(epochs, text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("epochs", "text", "words"),
     [
-        ("{", "not JSON"),
-        ("[1]", "a JSON object"),
-        ('{"epoch": 1}', "no field 'epoch'"),
-        ('{"epochs": 0}', "epochs is 0"),
-        ('{"epochs": "5"}', "epochs is '5'"),
-        (None, "cannot be read"),
+        ("auto", None, "expected --time-limit beside it"),
+        ("3", "20m", "leave out --epochs 3"),
+        (None, "soon", "expected a time such as 90s"),
+        (None, "0s", "expected a time such as 90s"),
+        (None, "", "expected a time such as 90s"),
+        (None, "-5m", "expected a time such as 90s"),
     ],
 )
-def test_a_recipe_file_that_is_none_is_refused(tmp_path, text, words):
-    file = tmp_path / "recipe.json"
-    if text is not None:
-        file.write_text(text)
-    with pytest.raises(RecipeError, match=words) as raised:
-        _recipe("lenet5_relu", file=file, overrides={})
-    assert str(file) in str(raised.value)
+def test_a_time_limit_that_is_none_is_refused(epochs, text, words):
+    with pytest.raises(RecipeError, match=words):
+        _time_limit(epochs, text)
 
 
 def test_a_networks_own_arguments_reach_it(train, photos, cli, tmp_path):
@@ -128,6 +136,9 @@ def test_a_networks_own_arguments_reach_it(train, photos, cli, tmp_path):
     [
         (["-n", "lenet5_rleu"], ["no network is named 'lenet5_rleu'", "did you mean lenet5_relu"]),
         (["-n", "lenet5", "--epochs", "0"], ["epochs is 0", "from 1"]),
+        (["-n", "lenet5", "--epochs", "many"], ["epochs is 'many'", "a whole number"]),
+        (["-n", "lenet5", "--opt", "sdg"], ["optimizer is 'sdg'", "sgd, momentum"]),
+        (["-n", "lenet5", "--recipe", "quick"], ["recipe 'quick'", "fast, paper"]),
         (["-n", "lenet5", "--set", "width=2"], ["takes no argument 'width'"]),
         (["-n", "lenet5", "--set", "width"], ["--set width: expected NAME=VALUE"]),
         (["-n", "lenet5", "--input-size", "9"], ["9x9 pixels", "the smallest that works is"]),

@@ -1,4 +1,4 @@
-"""Recipe: the shape of the learning rate, JSON, and a refusal for every field."""
+"""Recipe: its fields, JSON, the learning rate, and a refusal for every field."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import dataclasses
 import json
 import math
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from convforge.errors import RecipeError
-from convforge.networks.catalog import CATALOG
-from convforge.training.recipe import RANGES, RECIPES, Recipe, default_recipe
+from convforge.images.augment import Augment
+from convforge.training.recipe import CHOICES, RANGES, Recipe
 
 
 def test_every_field_has_a_range_and_there_are_at_most_fifteen():
-    assert list(RANGES) == [field.name for field in dataclasses.fields(Recipe)]
-    assert len(RANGES) <= 15
+    names = {field.name for field in dataclasses.fields(Recipe)}
+    assert {*RANGES, *CHOICES, "augment"} == names
+    assert len(names) <= 15
 
 
 @pytest.mark.parametrize("name", RANGES)
@@ -28,7 +28,7 @@ def test_the_ends_of_every_range_are_accepted_and_have_the_type_of_the_default(n
         assert type(end) is type(getattr(Recipe(), name))
 
 
-@pytest.mark.parametrize("name", [name for name in RANGES if name != "flip"])
+@pytest.mark.parametrize("name", RANGES)
 def test_a_value_outside_its_range_is_refused_naming_field_value_and_range(name):
     smallest, largest = RANGES[name]
     step = 1 if isinstance(largest, int) else 1e-9
@@ -48,7 +48,10 @@ def test_a_value_outside_its_range_is_refused_naming_field_value_and_range(name)
         ("learning_rate", "0.1", "a number"),
         ("learning_rate", None, "a number"),
         ("momentum", False, "a number"),
-        ("flip", 1, "true or false"),
+        ("optimizer", "sdg", "one of sgd, momentum, rmsprop, adamw, muon"),
+        ("schedule", 1, "one of linear, cosine, onecycle, step, exponential"),
+        ("batch_norm", None, "one of learn, frozen"),
+        ("augment", 3, "a record"),
     ],
 )
 def test_a_value_of_another_type_is_refused_saying_which_was_expected(name, value, expected):
@@ -63,7 +66,8 @@ def test_a_value_of_another_type_is_refused_saying_which_was_expected(name, valu
             "epochs": st.integers(1, 100_000),
             "learning_rate": st.floats(1e-8, 100),
             "label_smoothing": st.floats(0, 0.9),
-            "flip": st.booleans(),
+            "optimizer": st.sampled_from(CHOICES["optimizer"]),
+            "augment": st.builds(Augment, flip=st.booleans(), mixup=st.floats(0, 10)),
             "seed": st.integers(0, 2**63 - 1),
         },
     )
@@ -83,23 +87,8 @@ def test_a_recipe_cannot_be_changed():
         Recipe().epochs = 3
 
 
-@pytest.mark.parametrize("warmup", [0.0, 0.2, 0.5, 1.0])
-@pytest.mark.parametrize("steps", [1, 2, 7, 100])
-def test_the_rate_is_a_triangle_with_its_peak_after_the_warmup(warmup, steps):
-    recipe = Recipe(learning_rate=0.4, warmup=warmup)
-    rates = np.array([recipe.rate(step, steps=steps) for step in range(steps)])
-    times = (np.arange(steps) + 0.5) / steps
-    expected = np.interp(times, [0, warmup, 1], [0, 0.4, 0])
-    if warmup == 0:
-        expected = 0.4 * (1 - times)
-    if warmup == 1:
-        expected = 0.4 * times
-    np.testing.assert_allclose(rates, expected, rtol=1e-12)
-    assert (rates > 0).all()
-
-
-def test_recipes_are_for_networks_that_exist_and_others_have_that_of_photographs():
-    assert set(RECIPES) <= set(CATALOG)
-    assert default_recipe("lenet5") == RECIPES["lenet5"]
-    assert default_recipe("a network of photographs").flip
-    assert not any(recipe.flip for recipe in RECIPES.values())
+def test_the_rate_is_the_schedules_share_of_the_peak_in_the_middle_of_a_step():
+    recipe = Recipe(learning_rate=0.4, schedule="cosine", warmup=0.0)
+    for step in range(10):
+        expected = 0.4 * (1 + math.cos(math.pi * (step + 0.5) / 10)) / 2
+        assert recipe.rate(step, steps=10) == pytest.approx(expected, rel=1e-12)

@@ -13,12 +13,15 @@ from convforge.classifier import Classifier
 from convforge.errors import DataError, NetworkError, RecipeError, WeightsError
 from convforge.evaluation import evaluate
 from convforge.images import source
+from convforge.images.augment import Augment
 from convforge.images.preprocess import Preprocess
 from convforge.pretrained import load_pretrained
-from convforge.training.recipe import Recipe, default_recipe
+from convforge.training import trainer
+from convforge.training.recipe import Recipe
+from convforge.training.recipes import default_recipe
 from convforge.training.trainer import train
 
-SHORT = Recipe(epochs=2, learning_rate=0.007, warmup=0.5, shift=1)
+SHORT = Recipe(epochs=2, learning_rate=0.007, warmup=0.5, augment=Augment(shift=1))
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +175,38 @@ def test_epochs_and_seed_go_over_the_networks_own_recipe():
     assert recipe == expected.to_json()
 
 
+def test_a_recipe_can_be_named_or_read_from_a_file(tmp_path):
+    file = tmp_path / "short.yaml"
+    file.write_text("epochs: 1\nbatch_size: 256\n")
+    recipe = train("digits", network="lenet5_relu", recipe=file).card.recipe
+    expected = dataclasses.replace(default_recipe("lenet5_relu"), epochs=1, batch_size=256)
+    assert recipe == expected.to_json()
+    with pytest.raises(RecipeError, match="expected fast, paper, or a file"):
+        train("digits", network="lenet5", recipe="quick")
+
+
+def test_a_time_limit_sets_the_number_of_epochs_and_is_kept(monkeypatch):
+    monkeypatch.setattr(trainer, "step_seconds", lambda *_, **__: 0.5)
+    card = train("digits", network="lenet5_relu", time_limit=60).card
+    assert 2 <= card.recipe["epochs"] <= 5  # of 21 steps, each said to take half a second
+    with pytest.raises(RecipeError, match="one epoch takes about 10 s here"):
+        train("digits", network="lenet5_relu", time_limit=3)
+
+
+def test_a_network_that_learnt_nothing_says_so_on_its_card():
+    recipe = Recipe(epochs=1, learning_rate=1e-8, batch_size=1024)
+    assert (
+        "learnt nothing"
+        in train("digits", network="lenet5", recipe=recipe).card.metrics["train"]["warning"]
+    )
+
+
 # ------------------------------------------------------------------------------------- refusals
+
+
+def test_epochs_and_a_time_limit_are_refused_together(tmp_path):
+    with pytest.raises(RecipeError, match="both given"):
+        train(tmp_path / "absent", network="lenet5", epochs=1, time_limit=60)
 
 
 def test_an_unknown_network_is_refused_with_the_nearest_before_the_data_is_opened(tmp_path):
@@ -196,7 +230,7 @@ def test_a_shift_as_large_as_the_input_is_refused_before_an_image_is_read():
         train(
             "digits",
             network="lenet5",
-            recipe=Recipe(shift=32),
+            recipe=Recipe(augment=Augment(shift=32)),
             progress=lambda *call: calls.append(call),
         )
     assert calls == []

@@ -1,6 +1,7 @@
 """The commands that learn from images and measure: `train` and `evaluate`."""
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +14,8 @@ from convforge.errors import OutputError, RecipeError
 from convforge.files import check_destination
 from convforge.loading import load
 from convforge.networks import catalog
-from convforge.training.recipe import Recipe, default_recipe
+from convforge.training.recipe import CHOICES
+from convforge.training.recipes import find_recipe, with_fields
 
 TRAIN_EXAMPLES = (
     "Examples:\n\n"
@@ -52,15 +54,38 @@ def train(
             "--output", "-o", help="The classifier's file; by default DATA's name .safetensors."
         ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
-    lr: Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Fixes first weights, order and augmentation.")
-    ] = None,
     recipe: Annotated[
-        Path | None,
-        typer.Option(help="A JSON file of recipe fields; the options above go over it."),
+        str,
+        typer.Option(
+            help="`fast` (the network's own), `paper`, or a YAML or JSON file of fields; the "
+            "options below go over it.",
+            metavar="fast|paper|FILE",
+        ),
+    ] = "fast",
+    epochs: Annotated[
+        str | None,
+        typer.Option(help="Passes over the images; `auto`: as fit into --time-limit."),
+    ] = None,
+    time_limit: Annotated[
+        str | None, typer.Option(help="For all of it, as 90s, 20m or 1h30m.", metavar="TIME")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", "-b", help="Images a step.")
+    ] = None,
+    lr: Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")] = None,
+    opt: Annotated[
+        str | None, typer.Option("--opt", help=f"Optimiser: {', '.join(CHOICES['optimizer'])}.")
+    ] = None,
+    sched: Annotated[
+        str | None, typer.Option("--sched", help=f"Schedule: {', '.join(CHOICES['schedule'])}.")
+    ] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="On weights only.")] = None,
+    smoothing: Annotated[
+        float | None, typer.Option(help="Share of the target that all classes get.")
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Fixes first weights, order, augmentation and dropout."),
     ] = None,
     weights: Annotated[
         str | None, typer.Option(help="Start from published weights, or from a file of them.")
@@ -84,15 +109,26 @@ def train(
         raise OutputError(
             f"{file}: exists already; name another file with --output, or replace it with --force"
         )
-    overrides = {"epochs": epochs, "batch_size": batch_size, "learning_rate": lr, "seed": seed}
+    limit = _time_limit(epochs, time_limit)
+    overrides = {
+        "epochs": None if epochs in {None, "auto"} else _whole(epochs),
+        "batch_size": batch_size,
+        "optimizer": opt,
+        "learning_rate": lr,
+        "schedule": sched,
+        "weight_decay": weight_decay,
+        "label_smoothing": smoothing,
+        "seed": seed,
+    }
     with console.progress_bar("loading torch") as progress:
-        chosen = _recipe(network, file=recipe, overrides=overrides)
+        chosen = with_fields(find_recipe(network, recipe), overrides)
         from convforge.training import trainer  # noqa: PLC0415  (imports torch)
 
         classifier = trainer.train(
             data,
             network=network,
             recipe=chosen,
+            time_limit=limit,
             weights=weights,
             input_size=input_size,
             arguments=arguments_from(arguments),
@@ -143,26 +179,29 @@ def _data_name(data: str) -> str:
     return path.resolve().name if path.is_dir() else path.name.partition(":")[0] or "classifier"
 
 
-def _recipe(network: str, *, file: Path | None, overrides: dict[str, float | None]) -> Recipe:
-    """The network's own recipe, then the file's fields over it, then the options'."""
-    fields = default_recipe(network).to_json()
-    if file is not None:
-        try:
-            found = json.loads(file.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise RecipeError(
-                f"{file}: cannot be read ({error.strerror}); expected a JSON file of recipe fields"
-            ) from None
-        except ValueError as error:
-            raise RecipeError(f"{file}: not JSON ({error}); expected an object") from None
-        if not isinstance(found, dict):
-            raise RecipeError(f'{file}: a JSON object was expected, such as {{"epochs": 5}}')
-        try:
-            fields = Recipe.from_json({**fields, **found}).to_json()
-        except RecipeError as error:
-            raise RecipeError(f"{file}: {error}") from None
-    given = {name: value for name, value in overrides.items() if value is not None}
-    return Recipe.from_json({**fields, **given})
+def _time_limit(epochs: str | None, text: str | None) -> float | None:
+    """Seconds of a time limit; there is one if and only if the epochs are to fit into it."""
+    if text is None and epochs != "auto":
+        return None
+    if text is None:
+        raise RecipeError("--epochs auto: expected --time-limit beside it, such as 20m")
+    if epochs not in {None, "auto"}:
+        raise RecipeError(
+            f"--time-limit {text}: sets the number of epochs itself; leave out --epochs {epochs}, "
+            "or say --epochs auto"
+        )
+    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", text)
+    seconds = 0.0
+    if found is not None:
+        hours, minutes, rest = (int(part or 0) for part in found.groups())
+        seconds = 3600.0 * hours + 60 * minutes + rest
+    if seconds == 0:
+        raise RecipeError(f"--time-limit {text}: expected a time such as 90s, 20m or 1h30m")
+    return seconds
+
+
+def _whole(epochs: str | None) -> int | str | None:
+    return int(epochs) if epochs is not None and epochs.lstrip("-").isdigit() else epochs
 
 
 def _training_record(file: Path, card: str) -> dict[str, Any]:

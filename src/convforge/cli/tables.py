@@ -41,6 +41,9 @@ def training(card: Card) -> Iterator[Text]:
     run = f"{card.recipe['epochs']} epochs in {card.metrics['seconds']:.1f} s"
     yield plain(f"{card.network} on {card.data['uri']}, {len(card.classes)} classes, {run}", "bold")
     yield from _held_out(card)
+    warning = card.metrics.get("train", {}).get("warning")
+    if warning:
+        yield plain(f"warning: {warning}", "bold red")
 
 
 def saved(file: Path) -> Text:

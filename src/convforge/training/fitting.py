@@ -1,135 +1,90 @@
-"""The loop: stochastic gradient descent on images that are in memory.
+"""The loop: steps, epochs, what is watched on the way.
 
-an epoch = shuffle → for every batch: augment, normalise, forward, loss, backward, update
+an epoch = order of the images → for every batch: one step of the learner → measure on "val"
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
-from convforge.errors import RecipeError
-from convforge.images.warp import flip, shift
-from convforge.training.optimizer import build_optimizer, set_rate
+from convforge.training.course import Course, Fitted, warning
+from convforge.training.draws import order
+from convforge.training.learner import Batch, Learner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
-    from torch import Tensor
 
-    from convforge.images.preprocess import Preprocess
     from convforge.images.threads import Progress
-    from convforge.networks.contract import ConvNet
     from convforge.training.recipe import Recipe
 
-
-@dataclass(frozen=True)
-class Fitted:
-    """The last epoch: mean loss and share of right answers, over `count` images.
-
-    Of augmented images, while the network still changed: signs of progress, no measure of quality.
-    """
-
-    count: int
-    loss: float
-    accuracy: float
+    Stored = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
 
 
 def fit(
-    net: ConvNet,
-    pixels: NDArray[np.uint8],
+    learner: Learner,
+    pixels: Stored,
     labels: NDArray[np.int64],
     *,
-    preprocess: Preprocess,
-    recipe: Recipe,
     progress: Progress | None = None,
-) -> Fitted:
-    """Train `net` in place on resized images uint8 [N, H, W, C] with labels int64 [N].
+) -> Course:
+    """Train on stored images uint8 [h, w, C] with labels int64 [N]; the learner's net is changed.
 
-    Dropout draws from torch's generator, everything else from the recipe's seed. `progress` is
-    called after every step. Raises RecipeError where the loss is not finite.
+    `progress` is called after every step. The same images, labels and learner give the same
+    weights to the bit. Raises RecipeError where the loss diverges.
     """
-    optimizer = build_optimizer(net, recipe)
-    generator = np.random.default_rng(recipe.seed)
-    steps = recipe.epochs * _steps_an_epoch(len(pixels), recipe)
-    step = 0
-    net.train()
-    for epoch in range(1, recipe.epochs + 1):
-        fitted = Fitted(count=0, loss=0.0, accuracy=0.0)
-        for rows in _batches(len(pixels), recipe=recipe, generator=generator):
-            x = preprocess.normalize(_augment(pixels[rows], recipe=recipe, generator=generator))
-            set_rate(optimizer, recipe.rate(step, steps=steps))
-            loss, logits = _loss(net, x, labels[rows], smoothing=recipe.label_smoothing)
-            step += 1
-            _check_finite(loss, step=step, steps=steps, recipe=recipe)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
-            optimizer.step()
-            fitted = _add(fitted, loss, right=logits.argmax(1).numpy() == labels[rows])
-            if progress is not None:
-                figures = f"loss {fitted.loss:.3f}, accuracy {fitted.accuracy:.1%}"
-                progress(step, steps, f"epoch {epoch}/{recipe.epochs}, {figures}")
-    return fitted
+    recipe = learner.recipe
+    steps = total_steps(len(labels), recipe)
+    most_frequent = float(np.bincount(labels).max() / len(labels))
+    course = Course()
+    learner.net.train()
+    for epoch, batch in _batches(pixels, labels, learner=learner, start=course.step):
+        if course.step == epoch * steps_an_epoch(len(labels), recipe):
+            course.seen = Fitted()
+        _learn(batch, course, learner=learner, steps=steps)
+        if progress is not None:
+            figures = f"loss {course.seen.loss:.3f}, accuracy {course.seen.accuracy:.1%}"
+            progress(course.step, steps, f"epoch {epoch + 1}/{recipe.epochs}, {figures}")
+    course.warning = warning(course.seen, chance=learner.chance_loss, most_frequent=most_frequent)
+    learner.finish()
+    return course
 
 
-def _steps_an_epoch(count: int, recipe: Recipe) -> int:
+def steps_an_epoch(count: int, recipe: Recipe) -> int:
+    """Full batches of `count` images; one smaller batch where there is no full one."""
     return max(1, count // recipe.batch_size)
 
 
+def total_steps(count: int, recipe: Recipe) -> int:
+    """Steps of a whole run."""
+    return recipe.epochs * steps_an_epoch(count, recipe)
+
+
 def _batches(
-    count: int, *, recipe: Recipe, generator: np.random.Generator
-) -> Iterator[NDArray[np.int64]]:
-    """Rows of each batch of an epoch, all of one size, so that all weigh the same.
+    pixels: Stored, labels: NDArray[np.int64], *, learner: Learner, start: int
+) -> Iterator[tuple[int, Batch]]:
+    """(epoch, this process's part of a batch) from step `start` on; all batches have one size.
 
-    Every image comes at most once; `count` mod batch_size of them, others in each epoch, do not.
+    Every image comes at most once an epoch; N mod batch_size of them, others in each, do not.
     """
-    order = generator.permutation(count)
-    for step in range(_steps_an_epoch(count, recipe)):
-        yield order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
+    recipe = learner.recipe
+    an_epoch, size = steps_an_epoch(len(labels), recipe), recipe.batch_size
+    for epoch in range(start // an_epoch, recipe.epochs):
+        rows = order(len(labels), seed=recipe.seed, epoch=epoch)
+        for index in range(max(0, start - epoch * an_epoch), an_epoch):
+            whole = rows[index * size : (index + 1) * size]
+            own = learner.team.share(whole)
+            stored = pixels[own] if isinstance(pixels, np.ndarray) else [pixels[i] for i in own]
+            yield epoch, Batch(stored, labels[own], whole=len(whole))
 
 
-def _augment(
-    batch: NDArray[np.uint8], *, recipe: Recipe, generator: np.random.Generator
-) -> NDArray[np.uint8]:
-    if recipe.shift:
-        batch = shift(batch, pixels=recipe.shift, generator=generator)
-    return flip(batch, generator) if recipe.flip else batch
-
-
-def _loss(
-    net: ConvNet, x: NDArray[np.float32], labels: NDArray[np.int64], *, smoothing: float
-) -> tuple[Tensor, Tensor]:
-    """Weighted sum of the cross-entropies of all outputs, and the logits [N, K] of the first."""
-    outputs = net.weighted_logits(torch.from_numpy(x))
-    target = torch.from_numpy(labels)
-    losses = [
-        weight * F.cross_entropy(logits, target, label_smoothing=smoothing)
-        for logits, weight in outputs
-    ]
-    return torch.stack(losses).sum(), outputs[0][0].detach()
-
-
-def _check_finite(loss: Tensor, *, step: int, steps: int, recipe: Recipe) -> None:
-    if math.isfinite(loss.item()):
-        return
-    raise RecipeError(
-        f"training diverged: the loss is {loss.item()} at step {step} of {steps}, with a learning "
-        f"rate of up to {recipe.learning_rate:g}; lower learning_rate, for example to "
-        f"{recipe.learning_rate / 10:g}"
-    )
-
-
-def _add(fitted: Fitted, loss: Tensor, *, right: NDArray[np.bool_]) -> Fitted:
-    """The running means after one more batch."""
-    count = fitted.count + len(right)
-    return Fitted(
-        count=count,
-        loss=fitted.loss + (loss.item() - fitted.loss) * len(right) / count,
-        accuracy=fitted.accuracy + (float(right.mean()) - fitted.accuracy) * len(right) / count,
-    )
+def _learn(batch: Batch, course: Course, *, learner: Learner, steps: int) -> None:
+    """One step, and what the whole team saw in it."""
+    recipe = learner.recipe
+    own = learner.step(batch, step=course.step, steps=steps)
+    loss, right = learner.team.sum(np.array(own, np.float64)).tolist()
+    course.add(count=batch.whole, loss=loss, right=int(right))
+    course.check(loss=loss, steps=steps, chance=learner.chance_loss, rate=recipe.learning_rate)

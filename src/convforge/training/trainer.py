@@ -22,9 +22,12 @@ from convforge.networks.weights import find, load_weights
 from convforge.prediction import softmax
 from convforge.pretrained import preprocessing
 from convforge.training.fitting import fit
+from convforge.training.learner import Learner
 from convforge.training.pixels import read_pixels
-from convforge.training.recipe import default_recipe
+from convforge.training.recipe import Recipe
+from convforge.training.recipes import find_recipe
 from convforge.training.threads import suitable_threads
+from convforge.training.trial import epochs_within, step_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +39,6 @@ if TYPE_CHECKING:
     from convforge.images.preprocess import Preprocess
     from convforge.images.threads import Progress
     from convforge.networks.contract import ConvNet
-    from convforge.training.recipe import Recipe
 
 _BATCH = 256  # images that are normalised at a time when the result is measured: bounds memory
 
@@ -47,7 +49,8 @@ def train(
     network: str,
     epochs: int | None = None,
     seed: int | None = None,
-    recipe: Recipe | None = None,
+    recipe: Recipe | str | Path | None = None,
+    time_limit: float | None = None,
     weights: str | None = None,
     input_size: int | None = None,
     arguments: Mapping[str, Any] | None = None,
@@ -55,8 +58,10 @@ def train(
 ) -> Classifier:
     """Train `network` on the part "train" of `data` and measure it on "val" and "test".
 
-    `data` is what `images.open` takes, or what it gave. `recipe` is the network's own by default;
-    `epochs` and `seed` go over the recipe's. `input_size` and `arguments` are those of
+    `data` is what `images.open` takes, or what it gave. `recipe` is a record, a file of one, "fast"
+    (the network's own, and the default) or "paper"; `epochs` and `seed` go over the recipe's. With
+    `time_limit`, in seconds, there are as many epochs as fit into it, reading and measuring
+    included, by the time that a few steps take. `input_size` and `arguments` are those of
     `networks.create`; channels and classes come from the data. `weights` is a tag of published
     weights or the path of a file, to start from; published ones bring their preprocessing along.
     `progress(done, total, message)` is called while images are read and after every step.
@@ -67,7 +72,9 @@ def train(
     """
     started = time.perf_counter()
     _check_names(network, weights)
-    recipe = _with_overrides(recipe or default_recipe(network), epochs=epochs, seed=seed)
+    if time_limit is not None and epochs is not None:
+        raise RecipeError("epochs and time_limit were both given; leave out one of them")
+    recipe = _choose(recipe, network=network, epochs=epochs, seed=seed)
     images = source.open(data, progress=progress) if isinstance(data, str | Path) else data
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
@@ -79,10 +86,17 @@ def train(
         )
         with suitable_threads(net, batch_size=recipe.batch_size):
             train_part = pixels["train"], images.splits["train"].labels
-            fitted = fit(net, *train_part, preprocess=preprocess, recipe=recipe, progress=progress)
+            if time_limit is not None:
+                left = time_limit - (time.perf_counter() - started)
+                a_step = step_seconds(net, *train_part, recipe=recipe, preprocess=preprocess)
+                counts = {name: len(part) for name, part in images.splits.items()}
+                epochs = epochs_within(left, a_step=a_step, counts=counts, recipe=recipe)
+                recipe = dataclasses.replace(recipe, epochs=epochs)
+            learner = Learner(net, recipe=recipe, preprocess=preprocess)
+            course = fit(learner, *train_part, progress=progress)
             card = _card(net, images, weights=weights, preprocess=preprocess, recipe=recipe)
             metrics = _measure(Classifier(net.eval(), card), images, pixels)
-    metrics["train"] = dataclasses.asdict(fitted)
+    metrics["train"] = {**dataclasses.asdict(course.seen), "warning": course.warning}
     metrics["seconds"] = round(time.perf_counter() - started, 3)
     return Classifier(net, dataclasses.replace(card, metrics=metrics))
 
@@ -105,7 +119,11 @@ def _create(network: str, images: Images, arguments: Mapping[str, Any]) -> ConvN
     return create(network, **{**of_data, **arguments})
 
 
-def _with_overrides(recipe: Recipe, *, epochs: int | None, seed: int | None) -> Recipe:
+def _choose(
+    recipe: Recipe | str | Path | None, *, network: str, epochs: int | None, seed: int | None
+) -> Recipe:
+    if not isinstance(recipe, Recipe):
+        recipe = find_recipe(network, recipe or "fast")
     if epochs is not None:
         recipe = dataclasses.replace(recipe, epochs=epochs)
     return recipe if seed is None else dataclasses.replace(recipe, seed=seed)
@@ -127,9 +145,10 @@ def _start_from(
 
 def _check_shift(recipe: Recipe, *, input_shape: tuple[int, int, int]) -> None:
     _, height, width = input_shape
-    if recipe.shift >= min(height, width):
+    shift = recipe.augment.shift
+    if shift >= min(height, width):
         raise RecipeError(
-            f"recipe: shift is {recipe.shift} pixels; expected less than a side of the network's "
+            f"augmentation: shift is {shift} pixels; expected less than a side of the network's "
             f"input, which is {width}x{height}"
         )
 

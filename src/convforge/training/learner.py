@@ -1,0 +1,196 @@
+"""One training step: augmented pixels → normalised → loss → gradients → weights.
+
+    loss = Σ over outputs: weight · cross-entropy(logits, mixed targets, smoothed), mean over images
+
+Its state is all that a step changes: the network, its optimisers and the average of its weights.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional as F  # noqa: N812 - torch's own convention
+
+from convforge.classifier import evaluation_mode
+from convforge.errors import RecipeError
+from convforge.networks.surgery import freeze_normalization
+from convforge.training.average import Average, put
+from convforge.training.distributed import ALONE, Team
+from convforge.training.draws import augmentation, dropout_seed
+from convforge.training.machine import PLAIN, Machine
+from convforge.training.optimizer import build_optimizers, set_rate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from convforge.images.preprocess import Preprocess
+    from convforge.networks.contract import ConvNet
+    from convforge.training.recipe import Recipe
+
+    Outputs = tuple[tuple[Tensor, float], ...]
+    Forward = Callable[[Tensor], Outputs]
+
+SMALL = 3 / 4  # of the input's side: what `small_images` are resized to
+_MULTIPLE = 8  # pixels; small sides are rounded to it
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The images of this process, uint8 [h, w, C] each, and labels int64 [n].
+
+    `whole` is how many images the team has together.
+    """
+
+    pixels: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    whole: int
+
+
+class Learner:
+    """A network in training. `net` is changed in place.
+
+    `chance_loss` is the loss of equal probabilities for all classes, known after the first step.
+
+    Raises RecipeError where the recipe wants smaller images and the network takes one size only.
+    """
+
+    def __init__(
+        self,
+        net: ConvNet,
+        *,
+        recipe: Recipe,
+        preprocess: Preprocess,
+        machine: Machine = PLAIN,
+        team: Team = ALONE,
+    ) -> None:
+        if machine.channels_last:
+            net.to(memory_format=torch.channels_last)
+        self.net = net.to(machine.device)
+        if recipe.batch_norm == "frozen":
+            freeze_normalization(net)
+        self.recipe, self.machine, self.team = recipe, machine, team
+        if recipe.small_images:
+            _check_small_images(net)
+        self.optimizers = build_optimizers(net, recipe)
+        self.average = Average(net, decay=recipe.average) if recipe.average else None
+        self.chance_loss = math.log(net.num_classes)
+        self._mean = torch.tensor(preprocess.mean, device=machine.device).view(-1, 1, 1)
+        self._std = torch.tensor(preprocess.std, device=machine.device).view(-1, 1, 1)
+        outputs = net.weighted_logits
+        self._outputs: Forward = torch.compile(outputs) if machine.compiled else outputs
+
+    def step(self, batch: Batch, *, step: int, steps: int) -> tuple[float, int]:
+        """Learn from one batch, the one of `step` (from 0) of `steps`.
+
+        Gives the loss, this process's share of the mean over the whole batch, and how many answers
+        of the main output were right.
+        """
+        place = {"seed": self.recipe.seed, "step": step, "rank": self.team.rank}
+        generator = augmentation(**place)
+        pixels = self.recipe.augment.pixels(
+            batch.pixels, size=self.net.input_shape[1:], generator=generator
+        )
+        torch.manual_seed(dropout_seed(**place))
+        set_rate(self.optimizers, self.recipe.rate(step, steps=steps))
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        x, targets = self.inputs(pixels, batch.labels)
+        if step < self.recipe.small_images * steps:
+            x = _resize(x, small_size(self.net))
+        x, targets = self.recipe.augment.blend(x, targets, generator=generator)
+        loss, logits = self._gradients(x, targets, whole=batch.whole)
+        self.team.sum_gradients(self.net)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        if self.average is not None:
+            self.average.update(self.net, step=step + 1)
+        labels = torch.from_numpy(batch.labels).to(logits.device)
+        return float(loss), int((logits.argmax(1) == labels).sum())
+
+    def inputs(self, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Normalised images float32 [n, C, H, W], as `Preprocess.normalize`, and targets [n, K]."""
+        device = self.machine.device
+        x = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float()
+        x = x.sub_(self._mean).div_(self._std)
+        if not self.machine.channels_last:
+            x = x.contiguous()
+        hot = F.one_hot(torch.from_numpy(labels).to(device), self.net.num_classes)
+        return x, hot.float()
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[ConvNet]:
+        """The network as it would be kept now, with the average of its weights if there is one."""
+        with contextlib.nullcontext() if self.average is None else self.average.inside(self.net):
+            yield self.net
+
+    def finish(self) -> None:
+        """Leave the average in the network, if there is one."""
+        if self.average is not None:
+            put(self.net, self.average.values)
+
+    def _gradients(self, x: Tensor, targets: Tensor, *, whole: int) -> tuple[Tensor, Tensor]:
+        """Add the gradients of a batch to the weights, part by part; gives loss and logits."""
+        loss, rows = torch.zeros((), device=x.device), []
+        parts = self.machine.parts
+        chunks = list(zip(x.chunk(parts), targets.chunk(parts), strict=True))
+        for images, wanted in chunks:
+            with self._autocast():
+                outputs = self._outputs(images)
+            share = self._loss(outputs, wanted) / whole
+            self.chance_loss = math.log(self.net.num_classes) * sum(w for _, w in outputs)
+            share.backward()  # type: ignore[no-untyped-call]
+            loss += share.detach()
+            rows.append(outputs[0][0].detach())
+        return loss, torch.cat(rows)
+
+    def _loss(self, outputs: Outputs, targets: Tensor) -> Tensor:
+        """Weighted sum over all outputs of the sum over the images."""
+        smoothing = self.recipe.label_smoothing
+        return torch.stack(
+            [
+                weight
+                * F.cross_entropy(
+                    logits.float(), targets, label_smoothing=smoothing, reduction="sum"
+                )
+                for logits, weight in outputs
+            ]
+        ).sum()
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(
+            torch.device(self.machine.device).type,
+            dtype=torch.bfloat16,
+            enabled=self.machine.precision == "bf16",
+        )
+
+
+def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(x, size=size, mode="bilinear", antialias=True)
+
+
+def small_size(net: ConvNet) -> tuple[int, int]:
+    """(height, width) of small images: SMALL of the network's input, a multiple of _MULTIPLE."""
+    height, width = (
+        max(_MULTIPLE, round(side * SMALL / _MULTIPLE) * _MULTIPLE) for side in net.input_shape[1:]
+    )
+    return height, width
+
+
+def _check_small_images(net: ConvNet) -> None:
+    height, width = small_size(net)
+    with torch.random.fork_rng(devices=[]), evaluation_mode(net), torch.no_grad():
+        try:
+            net(torch.zeros(1, net.input_shape[0], height, width))
+        except RuntimeError:
+            raise RecipeError(
+                f"recipe: small_images asks for images of {width}x{height} pixels, and {net.name} "
+                f"takes {net.input_shape[2]}x{net.input_shape[1]} only; set small_images to 0"
+            ) from None

@@ -1,0 +1,36 @@
+"""What each process of a team does in test_distributed: learn, and let the first one save."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import torch
+
+from convforge.images.preprocess import Preprocess
+from convforge.networks.catalog import create
+from convforge.training.distributed import join
+from convforge.training.fitting import fit
+from convforge.training.learner import Learner
+from convforge.training.recipe import Recipe
+
+torch.set_num_threads(1)
+
+
+def steps(path: str) -> None:
+    torch.manual_seed(0)
+    net = create("resnet20", num_classes=10)
+    recipe = Recipe(epochs=1, batch_size=8, batch_norm="frozen", learning_rate=0.01)
+    preprocess = Preprocess(resize=32, crop=(32, 32), mean=(120.0,) * 3, std=(60.0,) * 3)
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (24, 32, 32, 3), np.uint8)
+    with join() as team:
+        learner = Learner(net, recipe=recipe, preprocess=preprocess, team=team)
+        course = fit(learner, pixels, rng.integers(0, 10, 24))
+        if team.rank == 0:
+            seen = torch.tensor([course.seen.loss, course.seen.accuracy, course.seen.count])
+            torch.save({"seen": seen, **net.state_dict()}, path)
+
+
+if __name__ == "__main__":
+    {"steps": steps}[sys.argv[1]](*sys.argv[2:])

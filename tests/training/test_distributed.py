@@ -1,0 +1,68 @@
+"""Teams of processes on one machine, with gloo: shares, sums, gradients of the whole batch."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from convforge.training.distributed import ALONE, Team, join
+
+WORKER = Path(__file__).with_name("team_worker.py")
+
+
+def run_team(size, *arguments, limit=120):
+    """Start `size` processes of the worker as torchrun would; wait for all."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    place = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(WORKER), *map(str, arguments)],
+            env={**os.environ, **place, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+        )
+        for rank in range(size)
+    ]
+    errors = [process.communicate(timeout=limit)[1].decode() for process in processes]
+    assert all(process.returncode == 0 for process in processes), "\n".join(errors)
+
+
+def test_a_process_alone_shares_with_nobody():
+    with join() as team:
+        assert team == ALONE
+    np.testing.assert_array_equal(ALONE.share(np.arange(5)), np.arange(5))
+    np.testing.assert_array_equal(ALONE.sum(np.arange(5.0)), np.arange(5.0))
+
+
+@pytest.mark.parametrize("size", [2, 3, 5])
+def test_shares_have_each_row_once_and_none_is_padded_in(size):
+    rows = np.random.default_rng(0).permutation(16)
+    shares = [Team(rank, size).share(rows) for rank in range(size)]
+    assert sorted(np.concatenate(shares)) == sorted(rows)
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def trained(folder, size):
+    if size == 1:
+        subprocess.run([sys.executable, str(WORKER), "steps", str(folder / "1")], check=True)
+    else:
+        run_team(size, "steps", folder / str(size))
+    return torch.load(folder / str(size), weights_only=True)
+
+
+def test_teams_of_two_and_three_learn_as_one_process_does_on_the_same_batches(tmp_path):
+    """Three steps of batches of 8, which do not divide by 3, with momentum; losses summed up."""
+    alone = trained(tmp_path, 1)
+    for size in (2, 3):
+        team = trained(tmp_path, size)
+        assert set(team) == set(alone)
+        for name, value in alone.items():
+            torch.testing.assert_close(team[name], value, rtol=1e-4, atol=1e-6, msg=name)

@@ -1,0 +1,53 @@
+"""A trial leaves everything as it was; epochs that fit into a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from convforge.errors import RecipeError
+from convforge.images.preprocess import Preprocess
+from convforge.networks.catalog import create
+from convforge.training import trial
+from convforge.training.recipe import Recipe
+from convforge.training.trial import epochs_within, step_seconds
+
+RECIPE = Recipe(batch_size=10)
+
+
+def test_a_trial_leaves_network_and_random_numbers_as_they_were(monkeypatch):
+    monkeypatch.setattr(trial, "SECONDS", 0.01)
+    preprocess = Preprocess(resize=(32, 32), crop=(32, 32), mean=(120.0,), std=(60.0,))
+    net = create("lenet5_relu").train()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    pixels = np.zeros((20, 32, 32, 1), np.uint8)
+    seconds = step_seconds(
+        net, pixels, np.zeros(20, np.int64), recipe=RECIPE, preprocess=preprocess
+    )
+    assert 0 < seconds < 5
+    assert torch.equal(torch.rand(2), expected)
+    assert all(torch.equal(net.state_dict()[name], value) for name, value in before.items())
+    assert all(parameter.grad is None for parameter in net.parameters())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "counts", "epochs"),
+    [
+        (100, {"train": 100}, 9),  # 95 s for epochs of 10 steps of 1 s
+        (1000, {"train": 100}, 95),
+        (100, {"train": 109}, 9),
+        (100, {"train": 100, "test": 300}, 8),  # 300 images at 1/30 s
+        (100, {"train": 100, "val": 300}, 4),  # 10 s an epoch on top
+    ],
+)
+def test_as_many_epochs_as_end_in_time_measuring_included(seconds, counts, epochs):
+    assert epochs_within(seconds, a_step=1.0, counts=counts, recipe=RECIPE) == epochs
+
+
+def test_a_time_that_is_too_short_is_refused_with_what_an_epoch_takes():
+    with pytest.raises(RecipeError, match=r"one epoch takes about 10 s here, and 9 s are left"):
+        epochs_within(9.0, a_step=1.0, counts={"train": 100}, recipe=RECIPE)

@@ -19,18 +19,29 @@ from typing import TYPE_CHECKING, BinaryIO
 from convforge.errors import ArtifactError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 ABI = 2  # version of the C interface; an artifact of any other is refused
 
 _MAGIC = b"convforge-so\0\0\0\0"
 _SEAL = struct.Struct("<16sIIQ")
+SEAL_BYTES = _SEAL.size
 _PIECE = 1 << 20  # bytes read at a time
 
 
 def seal(content: bytes, *, version: int = ABI) -> bytes:
     """The content with its seal behind it."""
-    return content + _SEAL.pack(_MAGIC, version, zlib.crc32(content), len(content))
+    return b"".join(sealed([content], version=version))
+
+
+def sealed(pieces: Iterable[bytes], *, version: int = ABI) -> Iterator[bytes]:
+    """The pieces of a content, and its seal behind them: SEAL_BYTES bytes."""
+    checksum = length = 0
+    for piece in pieces:
+        checksum, length = zlib.crc32(piece, checksum), length + len(piece)
+        yield piece
+    yield _SEAL.pack(_MAGIC, version, checksum, length)
 
 
 def check_seal(path: Path) -> None:

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from convforge.compiler.backend.package import save_artifact
+from convforge.compiler.backend.package import check_package, save_artifact, save_package
 from convforge.compiler.backend.target import Target, find_target
 from convforge.compiler.dump import dump_to
 from convforge.compiler.models import read_model
 from convforge.compiler.pipeline import compile_graph
 from convforge.errors import InputError, ToolchainError
-from convforge.files import check_destination
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,9 +87,8 @@ def compile(  # noqa: A001  (the public verb)
     InputError and UnsupportedError where the model cannot be compiled, naming the layer;
     ToolchainError without a C compiler, or where the artifact fails its test.
     """
-    destination = Path(path)
-    check_destination(destination)
-    chosen = find_target(target)
+    destination, chosen = Path(path), find_target(target)
+    check_package(destination, target=chosen)
     if not 1 <= threads <= chosen.most_threads:
         raise InputError(
             f"compile: threads is {threads}; target {chosen.name} takes 1 to {chosen.most_threads}"
@@ -106,16 +104,19 @@ def compile(  # noqa: A001  (the public verb)
         threads=threads,
         observe=observe,
     )
-    if chosen.triple == "" and chosen.form != "sources":
-        observe("library", compiled.library)
-        _prove(compiled.library, chosen)
-    save_artifact(compiled.library, destination)
+    built = compiled.built
+    if built is not None and not chosen.triple:
+        observe("library", built.path)
+        _prove(built.path, chosen)
+    written = save_package(
+        destination, target=chosen, card=found.card, sources=compiled.sources, built=built
+    )
     return Artifact(
-        path=destination,
+        path=written,
         target=chosen.name,
         threads=threads,
         weights="random" if found.untrained else "given",
-        file_bytes=destination.stat().st_size,
+        file_bytes=_file_bytes(written),
         weight_bytes=compiled.weight_bytes,
         arena_bytes=compiled.arena_bytes,
         arena_lower_bound=compiled.arena_lower_bound,
@@ -145,7 +146,12 @@ def _observer(dump: str | PathLike[str] | None, progress: Progress | None) -> Ob
     return observe
 
 
-def _prove(library: bytes, target: Target) -> None:
+def _file_bytes(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _prove(library: Path, target: Target) -> None:
     """Run the self-test at every level of this machine. Raises ToolchainError where one fails."""
     with tempfile.TemporaryDirectory(prefix="convforge-") as folder:
         path = Path(folder) / f"artifact{target.suffix}"

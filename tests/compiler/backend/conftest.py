@@ -1,10 +1,19 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
+from convforge.card import Card
+from convforge.compiler.backend.target import C_SOURCES, native
 from convforge.compiler.ir.graph import Graph, Node
 from convforge.compiler.ir.ops import EPILOGUES, OPS
+from convforge.compiler.pipeline import compile_graph
+from convforge.images.preprocess import Preprocess
+
+if TYPE_CHECKING:
+    from convforge.compiler.backend.toolchain import Built
 
 ALL_STEPS = (
     *(("affine", 0.5, 0.25), ("leaky_relu", 0.1), ("silu",), ("tanh",), ("hard_swish",)),
@@ -104,3 +113,33 @@ def only(monkeypatch, tmp_path):
         monkeypatch.delenv("CC", raising=False)
 
     return leave
+
+
+@pytest.fixture(scope="session")
+def small() -> Graph:
+    """A network of few layers, which compiles fast: [1, 3, 12, 12] to [1, 5]."""
+    generator = np.random.default_rng(0)
+    constants = {
+        name: generator.standard_normal(shape, np.float32) / 8
+        for name, shape in {"stem": (20, 3, 3, 3), "point": (7, 20, 1, 1), "fc": (5, 252)}.items()
+    }
+    window = {"stride": (1, 1), "dilation": (1, 1), "padding": (1, 1, 1, 1)}
+    halves = {"stride": (2, 2), "dilation": (1, 1), "padding": (0, 0, 0, 0)}
+    nodes = (
+        Node("conv", "conv2d", ("x", "stem"), {**window, "groups": 1}, (("relu",),)),
+        Node("pool", "max_pool", ("conv",), {**halves, "kernel": (2, 2)}),
+        Node("mix", "conv2d", ("pool", "point"), {**halves, "stride": (1, 1), "groups": 1}),
+        Node("flat", "reshape", ("mix",), {"shape": (1, 252)}),
+        Node("head", "linear", ("flat", "fc")),
+    )
+    return Graph("x", (1, 3, 12, 12), nodes, constants, "head")
+
+
+@pytest.fixture(scope="session")
+def compiled_small(small: Graph) -> tuple[dict[str, bytes], Card, Built]:
+    """Its sources for any machine, a card for it, and its library for this one."""
+    preprocess = Preprocess(resize=14, crop=(12, 12), mean=(120.0,) * 3, std=(60.0,) * 3)
+    card = Card(network="small", arguments={}, classes=tuple("abcde"), preprocess=preprocess)
+    built = compile_graph(small, card=card, target=native()).built
+    assert built is not None
+    return compile_graph(small, card=card, target=C_SOURCES).sources, card, built

@@ -170,7 +170,7 @@ static void cf_softmax(float *values)
 static const float *cf_prepare(cf_context *context, const uint8_t *rgb, int32_t width,
                                int32_t height)
 {
-    cf_preprocess *preprocess = LEVELS[context->level].preprocess;
+    cf_preprocessing *preprocess = LEVELS[context->level].preprocess;
     float *input = (float *)(void *)(context->arena + CF_INPUT_OFFSET);
     return preprocess(rgb, width, height, input, context->arena + CF_SCRATCH_OFFSET) ? NULL : input;
 }

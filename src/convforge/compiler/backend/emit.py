@@ -252,12 +252,14 @@ def _emit_data(program: Program, card: Card | None, selftest: SelfTest) -> str:
 
 def _emit_levels(target: Target, card: Card | None) -> str:
     """A row a level; what only x86-64 has is left out where the sources are compiled for others."""
-    functions, rows = "", ""
+    # Compiled once, without a level's name, sources give the names that they have by themselves.
+    alone = "#ifdef CF_ONE_LEVEL\n#define cf_preprocess_baseline cf_preprocess\n#endif\n"
+    functions, rows = alone if card is not None else "", ""
     for level in target.levels:
         preprocess = f"cf_preprocess_{level.name}" if card is not None else "NULL"
         function = f"extern const cf_step cf_steps_{level.name}[];\n"
         if card is not None:
-            function += f"cf_preprocess {preprocess};\n"
+            function += f"cf_preprocessing {preprocess};\n"
         row = f'    {{"{level.name}", {level.x86}, cf_steps_{level.name}, {preprocess}}},\n'
         functions += _on_x86(function) if level.x86 else function
         rows += _on_x86(row) if level.x86 else row
@@ -271,4 +273,4 @@ def _emit_levels(target: Target, card: Card | None) -> str:
 
 
 def _on_x86(text: str) -> str:
-    return f"#if defined(__x86_64__)\n{text}#endif\n"
+    return f"#if defined(__x86_64__) && !defined(CF_ONE_LEVEL)\n{text}#endif\n"

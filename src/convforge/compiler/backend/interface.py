@@ -67,14 +67,14 @@ ARTIFACT_HEAD = """\
 LEVEL_TYPE = """\
 extern const float cf_weights[] __attribute__((visibility("hidden")));
 
-typedef int cf_preprocess(const uint8_t *rgb, int32_t width, int32_t height, float *out,
-                          void *scratch);
+typedef int cf_preprocessing(const uint8_t *rgb, int32_t width, int32_t height, float *out,
+                             void *scratch);
 
 typedef struct {
     const char *name;
     int x86; /* level of the x86-64 psABI that it needs, 0 on other machines */
     const cf_step *steps;
-    cf_preprocess *preprocess; /* NULL where there is none */
+    cf_preprocessing *preprocess; /* NULL where there is none */
 } cf_level;
 
 """

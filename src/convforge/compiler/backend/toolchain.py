@@ -30,13 +30,11 @@ if TYPE_CHECKING:
 
     from convforge.compiler.backend.target import Target
 
-_COMMON = ("-std=c11", "-O3", "-fvisibility=hidden", "-fno-math-errno")
+_COMMON = ("-std=c11", "-fvisibility=hidden")
 # A multiply and an add may become one operation in the network; never in the preprocessing, whose
 # arithmetic has to give Pillow's bits.
-_NETWORK = ("-ffp-contract=fast", "-fno-trapping-math")
-_EXACT = ("-ffp-contract=off",)
-
-_NETWORK_FILES = ("model", "layers")
+NETWORK_FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast")
+EXACT_FLAGS = ("-O3", "-fno-math-errno", "-ffp-contract=off")
 
 # By file type: what every C unit needs, and what turns objects into a library. A wasm module is a
 # reactor: it has no main, and its host calls what it exports.
@@ -88,27 +86,27 @@ def units(target: Target, sources: Mapping[str, object]) -> tuple[Unit, ...]:
     """
     common = (*_COMMON, *_COMPILE[target.binary])
     # The level that every CPU has, said aloud: some compilers take the host's otherwise.
-    once = (*common, *_EXACT, *target.levels[-1].flags)
+    once = (*common, *EXACT_FLAGS, *target.levels[-1].flags)
     found = []
     for source in sources:
         stem, suffix = Path(source).stem, Path(source).suffix
         if suffix == ".S":
             found.append(Unit(source, f"{stem}.o", ()))
-        elif suffix == ".c" and stem != "preprocess" and not stem.startswith(_NETWORK_FILES):
+        elif suffix == ".c" and stem != "preprocess" and not is_network(source):
             found.append(Unit(source, f"{stem}.o", once))
         elif suffix == ".c":
-            own = _EXACT if stem == "preprocess" else _NETWORK
+            own = NETWORK_FLAGS if is_network(source) else EXACT_FLAGS
             for level in target.levels:
-                flags = (*common, *own, *level.flags, *renaming(stem, level.name))
+                # What it exports is named after its level.
+                name = "CF_STEPS=cf_steps" if is_network(source) else "cf_preprocess=cf_preprocess"
+                flags = (*common, *own, *level.flags, f"-D{name}_{level.name}")
                 found.append(Unit(source, f"{stem}_{level.name}.o", flags))
     return tuple(found)
 
 
-def renaming(stem: str, level: str) -> tuple[str, ...]:
-    """The flag that names what a source exports after its level."""
-    if stem == "preprocess":
-        return (f"-Dcf_preprocess=cf_preprocess_{level}",)
-    return (f"-DCF_STEPS=cf_steps_{level}",)
+def is_network(source: str) -> bool:
+    """Whether a source is the network's, by its name: model.c or layers_N.c."""
+    return source.endswith(".c") and source.startswith(("model", "layers"))
 
 
 def build_library(

@@ -41,12 +41,13 @@ MAY_IMPORT = {
     "runtime": "card images prediction seal",
     "loading": "classifier runtime seal",
     "torch_backend": "compiler.compilation runtime",
+    "benchmark": "compiler.backend compiler.compilation compiler.ir compiler.models runtime seal",
     # The public verbs, each by the name of its module.
     "convforge": "analysis classifier compiler.compilation evaluation loading networks pretrained "
     "runtime training",
 }
 FOR_ALL = {"errors", "files", "version"}
-HEAVY = {"onnx", "onnxruntime", "sklearn", "timm", "torch", "torchvision"}
+HEAVY = {"onnx", "onnxruntime", "openvino", "sklearn", "timm", "torch", "torchvision"}
 TORCH_AT_THE_TOP = {
     "analysis",
     "classifier",

@@ -116,7 +116,7 @@ def test_an_unknown_level_is_refused_by_name(artifact_file, level):
         Runtime(artifact_file, level=level)
 
 
-@pytest.mark.parametrize("threads", [-1, 65, 1000])
+@pytest.mark.parametrize("threads", [-1, 0, 65, 1000])
 def test_a_number_of_threads_out_of_range_is_refused(artifact_file, threads):
     with pytest.raises(ArtifactError, match=f"cannot run with {threads} threads"):
         Runtime(artifact_file, threads=threads)

@@ -230,7 +230,9 @@ class Runtime:
 
     def _create(self) -> int:
         level = None if self._level is None else self._level.encode()
-        context = self._library.cf_create_with(level, self._threads or 0)
+        # 0 means the artifact's own number in C; here nobody can have meant that.
+        threads = 0 if self._threads is None else self._threads or -1
+        context = self._library.cf_create_with(level, threads)
         if not context:
             wanted = [] if self._level is None else [f"at level {self._level!r}"]
             wanted += [] if self._threads is None else [f"with {self._threads} threads"]

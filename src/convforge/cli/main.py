@@ -16,12 +16,18 @@ from typing import Annotated
 
 import typer
 
-from convforge.cli import console, inspect, learn, ship
+from convforge.cli import console, inspect, learn, measure, ship
 from convforge.errors import ConvforgeError, InputError
 from convforge.version import __version__
 
 # What `pip install "convforge[EXTRA]"` brings, by the name that Python imports it by.
-EXTRAS = {"sklearn": "train", "torch": "train", "torchvision": "train", "ziglang": "compile"}
+EXTRAS = {
+    "onnx": "onnx",
+    "sklearn": "train",
+    "torch": "train",
+    "torchvision": "train",
+    "ziglang": "compile",
+}
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,6 +43,7 @@ for command, epilog in (
     (learn.evaluate, learn.EVALUATE_EXAMPLES),
     (ship.predict, ship.PREDICT_EXAMPLES),
     (ship.compile_model, ship.COMPILE_EXAMPLES),
+    (measure.benchmark, measure.BENCHMARK_EXAMPLES),
     (inspect.list_networks, inspect.LIST_EXAMPLES),
     (inspect.describe, inspect.DESCRIBE_EXAMPLES),
 ):

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from convforge.errors import NetworkError
+from convforge.errors import InputError, NetworkError
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 ForceFlag = Annotated[bool, typer.Option("--force", "-f", help="Replace a file that is there.")]
@@ -18,6 +18,26 @@ ArgumentOption = Annotated[
         help="An argument of the network itself, such as width=0.5; can be repeated.",
     ),
 ]
+
+ShapeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shape", metavar="SIZES", help="Sizes that an .onnx file leaves open, as 1,3,224,224."
+    ),
+]
+
+
+def sizes_from(text: str | None) -> tuple[int, ...] | None:
+    """(1, 3, 224, 224) of "1,3,224,224", None of None. Raises InputError for anything else."""
+    if text is None:
+        return None
+    try:
+        sizes = tuple(int(size) for size in text.split(","))
+    except ValueError:
+        sizes = ()
+    if not sizes or min(sizes) < 1:
+        raise InputError(f"--shape {text}: expected whole numbers above 0, as in 1,3,224,224")
+    return sizes
 
 
 def arguments_from(texts: Sequence[str] | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from convforge.cli import console, tables
-from convforge.cli.options import ForceFlag, JsonFlag
+from convforge.cli.options import ForceFlag, JsonFlag, ShapeOption, sizes_from
 from convforge.compiler.backend.target import TARGETS, find_target
 from convforge.errors import DataError, InputError, OutputError
 from convforge.loading import load
@@ -65,10 +65,7 @@ def compile_model(
         str | None,
         typer.Option(help="Published weights of a NETWORK, imagenet; without, it is untrained."),
     ] = None,
-    shape: Annotated[
-        str | None,
-        typer.Option(help="Sizes that an .onnx file leaves open, as 1,3,224,224.", metavar="SIZES"),
-    ] = None,
+    shape: ShapeOption = None,
     dump: Annotated[
         Path | None,
         typer.Option(help="A folder for the graph after every pass, the plan and the C sources."),
@@ -85,7 +82,7 @@ def compile_model(
     suffix = find_target(target).suffix
     destination = output or source.with_name(source.name.removesuffix(source.suffix) + suffix)
     _check_destination(destination, source=source, force=force)
-    input_shape = None if shape is None else _sizes(shape)
+    input_shape = sizes_from(shape)
     started = time.perf_counter()
     with console.progress_bar(f"compiling {source.name}") as progress:
         from convforge.compiler.compilation import compile as build  # noqa: PLC0415  (slow)
@@ -160,16 +157,6 @@ def _check_destination(path: Path, *, source: Path, force: bool) -> None:
             f"{path}: exists already and is no artifact of convforge; name another file with "
             "--output, or replace it with --force"
         )
-
-
-def _sizes(text: str) -> tuple[int, ...]:
-    try:
-        sizes = tuple(int(size) for size in text.split(","))
-    except ValueError:
-        sizes = ()
-    if not sizes or min(sizes) < 1:
-        raise InputError(f"--shape {text}: expected whole numbers above 0, as in 1,3,224,224")
-    return sizes
 
 
 def _finite(predictions: list[Prediction], *, name: str) -> list[Prediction]:

@@ -23,6 +23,9 @@ from convforge.networks.catalog import CATALOG, create
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from convforge.card import Card
     from convforge.classifier import Classifier
     from convforge.compiler.frontends.torch_model import Module
@@ -37,14 +40,18 @@ SEED = 0  # of the weights of an untrained network: the same name gives the same
 class Model:
     """A graph, the card of a classifier, and what the model itself makes of an input.
 
-    `expected` is None where there is nothing but the graph to ask; `untrained` says that the
-    weights are random.
+    `expected` and `exact`, the same in float64, are None where there is nothing but the graph to
+    ask. `module` is the torch module, or `file` the ONNX file, for who wants to run
+    the model elsewhere. `untrained` says that the weights are random.
     """
 
     name: str
     graph: Graph
     card: Card | None = None
     expected: Callable[[Array], Array] | None = None
+    exact: Callable[[Array], NDArray[np.float64]] | None = None
+    module: Module | None = None
+    file: Path | None = None
     untrained: bool = False
 
 
@@ -106,7 +113,7 @@ def _named(path: Path, *, input_shape: Shape | None, weights: str | None) -> Mod
     if path.suffix == ".onnx":
         from convforge.compiler.frontends.onnx import from_onnx  # noqa: PLC0415  (imports onnx)
 
-        return Model(path.name, from_onnx(path, input_shape=input_shape))
+        return Model(path.name, from_onnx(path, input_shape=input_shape), file=path)
     from convforge.classifier import Classifier  # noqa: PLC0415  (imports torch)
 
     _refuse_shape(input_shape, of="a classifier")
@@ -138,7 +145,7 @@ def _classifier(classifier: Classifier, *, name: str = "") -> Model:
 
 def _module(module: Module, *, name: str = "", input_shape: Shape | None) -> Model:
     from convforge.compiler.frontends.torch import from_torch  # noqa: PLC0415
-    from convforge.compiler.frontends.torch_model import evaluator  # noqa: PLC0415
+    from convforge.compiler.frontends.torch_model import evaluator, exact_evaluator  # noqa: PLC0415
 
     if input_shape is None:
         raise InputError(
@@ -149,7 +156,13 @@ def _module(module: Module, *, name: str = "", input_shape: Shape | None) -> Mod
     if batch != 1 or len(image) != 3:
         raise UnsupportedError(f"input_shape={input_shape}: one image (1, C, H, W) is supported")
     graph = from_torch(module, (image[0], image[1], image[2]))
-    return Model(name or type(module).__name__, graph, expected=evaluator(module))
+    return Model(
+        name or type(module).__name__,
+        graph,
+        expected=evaluator(module),
+        exact=exact_evaluator(module),
+        module=module,
+    )
 
 
 def _refuse_shape(input_shape: Shape | None, *, of: str) -> None:

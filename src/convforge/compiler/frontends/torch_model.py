@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 from typing import TYPE_CHECKING, TypeAlias, TypeGuard, TypeVar
 
 import numpy as np
@@ -9,7 +11,9 @@ import torch
 from torch import nn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
 
     from convforge.compiler.ir.graph import Array
 
@@ -34,13 +38,30 @@ def evaluator(module: nn.Module) -> Callable[[Array], Array]:
     """The module in eval mode as a function of arrays, float32; it is left as it was."""
 
     def evaluate(x: Array) -> Array:
-        modes = [(child, child.training) for child in module.modules()]
-        module.eval()
-        try:
-            with torch.no_grad():
-                return np.ascontiguousarray(module(torch.from_numpy(x)).numpy())
-        finally:
-            for child, training in modes:
-                child.training = training
+        with eval_mode(module), torch.no_grad():
+            return np.ascontiguousarray(module(torch.from_numpy(x)).numpy())
 
     return evaluate
+
+
+def exact_evaluator(module: nn.Module) -> Callable[[Array], NDArray[np.float64]]:
+    """The same in float64, from and to any precision: a copy of the module computes."""
+
+    def evaluate(x: Array) -> NDArray[np.float64]:
+        double = copy.deepcopy(module).double().eval()
+        with torch.no_grad():
+            return np.asarray(double(torch.from_numpy(x).double()).numpy(), np.float64)
+
+    return evaluate
+
+
+@contextlib.contextmanager
+def eval_mode(module: nn.Module) -> Iterator[None]:
+    """All of the module in eval mode; afterwards each part is in the mode it was in."""
+    modes = [(child, child.training) for child in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for child, training in modes:
+            child.training = training

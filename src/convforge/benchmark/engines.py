@@ -1,0 +1,123 @@
+"""The engines that a model is timed in; each becomes a function from array to array.
+
+All compute in float32 with the same number of threads. Each raises PackageError where it is not
+installed, UnsupportedError where it cannot take the model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from convforge.errors import PackageError, UnsupportedError
+from convforge.runtime import Runtime
+from convforge.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from convforge.compiler.models import Model
+
+    Array: TypeAlias = NDArray[np.float32]
+    Run: TypeAlias = Callable[[Array], Array]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine with a model in it, ready to run."""
+
+    name: str
+    version: str
+    run: Run
+
+
+def convforge(artifact: Path, *, threads: int) -> tuple[Engine, Runtime]:
+    """The artifact, and its runtime."""
+    runtime = Runtime(artifact, threads=threads)
+    return Engine("convforge", f"{__version__}, {runtime.level}", runtime.run), runtime
+
+
+def torch_eager(model: Model, _folder: Path, *, threads: int) -> Engine:
+    """Torch as it is, in inference mode. Sets torch's number of threads."""
+    torch = _import("torch", extra="train")
+    if model.module is None:
+        raise UnsupportedError("the model is no torch module")
+    module = model.module.eval()
+    torch.set_num_threads(threads)
+
+    def run(x: Array) -> Array:
+        with torch.inference_mode():
+            return module(torch.from_numpy(x)).numpy()  # type: ignore[no-any-return]
+
+    return Engine("torch", torch.__version__, run)
+
+
+def onnxruntime(model: Model, folder: Path, *, threads: int) -> Engine:
+    """ONNX Runtime on the CPU with all of its graph optimisations."""
+    engine = _import("onnxruntime", extra="bench")
+    options = engine.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    path = _onnx_file(model, folder)
+    session = engine.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    (source,) = session.get_inputs()
+    return Engine(
+        "onnxruntime", engine.__version__, lambda x: session.run(None, {source.name: x})[0]
+    )
+
+
+def openvino(model: Model, folder: Path, *, threads: int) -> Engine:
+    """OpenVINO on the CPU, told to compute in float32 and to hurry with one input."""
+    engine = _import("openvino", extra="bench")
+    network = engine.convert_model(str(_onnx_file(model, folder)))
+    settings = {
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    compiled = engine.Core().compile_model(network, "CPU", settings)
+    version = engine.__version__.partition("-")[0]
+    return Engine("openvino", version, lambda x: compiled(x)[0])
+
+
+PEERS = {"torch": torch_eager, "onnxruntime": onnxruntime, "openvino": openvino}
+
+
+def _import(name: str, *, extra: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise PackageError(f'not installed: pip install "convforge[{extra}]" brings it') from None
+
+
+def _onnx_file(model: Model, folder: Path) -> Path:
+    """The model's own file, or the one that torch exports it to, once for all engines."""
+    if model.file is not None:
+        return model.file
+    path = folder / "model.onnx"
+    if model.module is None or path.exists():
+        return path
+    torch = _import("torch", extra="train")
+    _import("onnxscript", extra="bench")
+    example = torch.zeros(model.graph.input_shape)
+    # What it says about its own deprecations and steps is nobody's business here.
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        try:
+            torch.onnx.export(
+                model.module.eval(), (example,), str(path), dynamo=True, verbose=False
+            )
+        except Exception as error:  # noqa: BLE001  (whatever the exporter meets)
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            raise UnsupportedError(f"torch.onnx.export could not write it: {reason[0]}") from None
+    return path

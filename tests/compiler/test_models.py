@@ -140,3 +140,27 @@ def test_without_torch_the_message_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(PackageError, match=r'pip install "convforge\[train\]"'):
         read_model(3)
+
+
+def test_without_onnx_the_message_names_the_extra(monkeypatch, tmp_path):
+    (tmp_path / "net.onnx").write_bytes(b"")
+    for name in [name for name in sys.modules if name.startswith("convforge.compiler.frontends.o")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(PackageError, match=r'needs onnx .*pip install "convforge\[onnx\]"'):
+        read_model(tmp_path / "net.onnx")
+
+
+def test_an_onnx_file_is_a_graph_alone(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    x, y = (
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 2, 3, 3])
+        for name in "xy"
+    )
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "net", [x], [y])
+    opset = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "n.onnx")
+    found = read_model(tmp_path / "n.onnx")
+    assert (found.name, found.card, found.expected) == ("n.onnx", None, None)
+    assert found.file == tmp_path / "n.onnx"
+    assert found.graph.input_shape == (1, 2, 3, 3)

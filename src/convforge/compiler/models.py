@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     Compilable: TypeAlias = Classifier | Module | str | PathLike[str]
 
+EXTRAS = {"torch": "train", "onnx": "onnx"}  # package → what installs it with convforge
 SEED = 0  # of the weights of an untrained network: the same name gives the same artifact
 
 
@@ -72,11 +73,11 @@ def read_model(
             return _named(Path(model), input_shape=input_shape, weights=weights)
         return _object(model, input_shape=input_shape, weights=weights)
     except ModuleNotFoundError as error:
-        if error.name != "torch":
+        if error.name not in EXTRAS:
             raise
         raise PackageError(
-            f"compiling needs torch to read the network ({error}); install it with "
-            '`pip install "convforge[train]"`'
+            f"compiling needs {error.name} to read the model, which is not installed; install it "
+            f'with `pip install "convforge[{EXTRAS[error.name]}]"`'
         ) from None
 
 

@@ -160,7 +160,10 @@ def test_a_folder_called_digits_opens_as_a_path(build, tmp_path, monkeypatch):
 
 
 def test_a_missing_folder_says_what_was_looked_for(tmp_path):
-    refused(tmp_path / "nowhere", rf"no folder '{tmp_path}/nowhere', .*digits; check the path")
+    refused(
+        tmp_path / "nowhere",
+        rf"no folder '{tmp_path}/nowhere', .*digits; others .*; check the path",
+    )
     refused(tmp_path / "no" / "where", rf"no folder '{tmp_path}/no/where'")
 
 
@@ -174,8 +177,15 @@ def test_nothing_at_all_is_not_the_current_folder():
     refused("", "'': no such data set")
 
 
-def test_a_file_is_not_a_data_set(build):
-    refused(build(FLAT_TREE) / "cat" / "0.png", "is a file; expected a folder of class folders")
+def test_a_file_of_another_kind_is_not_a_data_set(build):
+    refused(build(FLAT_TREE) / "cat" / "0.png", r"is a file; expected a folder .* \.csv, \.parquet")
+
+
+def test_a_scheme_is_one_in_text_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    refused("csv:absent", "absent: cannot be read")
+    refused(Path("csv:absent"), "'csv:absent': no such data set")
+    refused("./csv:absent", "no such data set; .* others begin with arrays:, csv:, parquet:")
 
 
 def test_one_class_is_not_enough(build):

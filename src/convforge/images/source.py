@@ -1,9 +1,16 @@
 """Where images come from: a URI → a data set to train on, or a part of one to evaluate on.
 
-    digits, digits:SEED     scikit-learn's handwritten digits, split by a seed
-    a folder                class folders, directly or below train/, val/ (validation/), test/
+    digits, digits:SEED             scikit-learn's handwritten digits, split by a seed
+    a folder                        class folders, directly or below train/, val/ (validation/),
+                                    test/; or the IDX files of MNIST's kin, or CIFAR's binary files
+    a .csv, .parquet or .tar file   as csv:, parquet: and shards: with that file
+    arrays:DIR                      IDX or CIFAR files, with ?classes=FILE to name the classes
+    csv:FILE                        a table filename,label, with or without split
+    parquet:PATTERN                 encoded images in a column
+    shards:PATTERN                  tar files as webdataset writes them
+    torchvision:NAME                torchvision's own, with ?root=DIR where they lie
 
-A folder that is called like a built-in data set opens as `./digits`, or as a Path.
+A folder or file that is called like one of these opens as `./digits`, or as a Path.
 """
 
 from __future__ import annotations
@@ -13,7 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convforge.errors import DataError
+from convforge.images.arrays import has_arrays, read_arrays
 from convforge.images.collection import as_split, read_content
+from convforge.images.csv_table import read_csv
 from convforge.images.dataset import FLAT, Images, Split, choose_part, listing
 from convforge.images.digits import is_digits, open_digits
 from convforge.images.folder import read_folder
@@ -24,14 +33,25 @@ from convforge.images.holdout import (
     recorded_test,
     seeded_record,
 )
+from convforge.images.parquet import read_parquet
+from convforge.images.shards import read_shards
+from convforge.images.torchvision_sets import read_torchvision
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from convforge.images.collection import Collection, Content, Entry
     from convforge.images.threads import Progress
 
 BUILT_IN = ("digits",)
+SCHEMES: dict[str, Callable[[str], Collection]] = {
+    "arrays": read_arrays,
+    "csv": read_csv,
+    "parquet": read_parquet,
+    "shards": read_shards,
+    "torchvision": read_torchvision,
+}
+SUFFIXES = {".csv": read_csv, ".parquet": read_parquet, ".tar": read_shards}
 
 
 def open(  # noqa: A001 - `images.open` says what it does
@@ -43,12 +63,12 @@ def open(  # noqa: A001 - `images.open` says what it does
 ) -> Images:
     """The data set at `uri`, to train on.
 
-    A folder with train/ keeps its parts, and what val/ and test/ hold must be classes of train/. A
-    flat folder of class folders is split by `seed`: 20 % of each class go to "test". Classes are
-    in plain sorted order of their names (by code point: "10" before "2"); the order travels with
-    the classifier. `split` is a record's (`card.data["split"]`) and makes that split again, over
-    `seed`: the same images are held out, whatever the folder has gained since then is trained on.
-    Every file is read once, for the fingerprint; no pixel is decoded.
+    A source with a part train keeps its parts, and what val and test hold must be classes of train.
+    Any other is split by `seed`: 20 % of each class go to "test". Classes are in the source's own
+    order where it has one, else in plain sorted order of their names (by code point: "10" before
+    "2"); the order travels with the classifier. `split` is a record's (`card.data["split"]`) and
+    makes that split again, over `seed`: the same images are held out, whatever was added since then
+    is trained on. Every file is read once, for the fingerprint; no pixel is decoded.
 
     Raises DataError where there is no such data set, its layout is not understood, there are
     fewer than two classes, or images that the record holds out are missing.
@@ -110,16 +130,24 @@ def open_for_evaluation(
 
 
 def _find(uri: str | Path) -> Collection:
+    scheme, colon, place = str(uri).partition(":")
+    if isinstance(uri, str) and colon and scheme in SCHEMES:
+        return SCHEMES[scheme](place)
     path = Path(uri)
     if str(uri) and path.is_dir():
-        return read_folder(path)
+        return read_arrays(str(path)) if has_arrays(path) else read_folder(path)
     if path.is_file():
-        raise DataError(f"{uri}: is a file; expected a folder of class folders")
+        if path.suffix in SUFFIXES:
+            return SUFFIXES[path.suffix](str(path))
+        raise DataError(
+            f"{uri}: is a file; expected a folder of class folders, or one of {', '.join(SUFFIXES)}"
+        )
     near = difflib.get_close_matches(path.name, [*BUILT_IN, *_folders_beside(path)], cutoff=0.6)
     hint = f"did you mean {' or '.join(near)}?" if near else "check the path"
     raise DataError(
         f"{str(uri)!r}: no such data set; there is no folder {str(path.absolute())!r}, and the "
-        f"built-in data sets are: {', '.join(BUILT_IN)}; {hint}"
+        f"built-in data sets are: {', '.join(BUILT_IN)}; others begin with "
+        f"{', '.join(f'{name}:' for name in SCHEMES)}; {hint}"
     )
 
 

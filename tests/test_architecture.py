@@ -47,7 +47,7 @@ MAY_IMPORT = {
     "runtime training",
 }
 FOR_ALL = {"errors", "files", "version"}
-HEAVY = {"onnx", "onnxruntime", "openvino", "sklearn", "timm", "torch", "torchvision"}
+HEAVY = {"onnx", "onnxruntime", "openvino", "pyarrow", "sklearn", "timm", "torch", "torchvision"}
 TORCH_AT_THE_TOP = {
     "analysis",
     "classifier",

@@ -29,6 +29,10 @@ def test_layer_norm_along_any_axis(check_layers, make_layer, draw, epilogue):
     check_layers(layers)
 
 
+def test_layer_norm_without_gamma_and_beta(check_layers, make_layer):
+    check_layers([make_layer("layer_norm", [shape], axis=axis, eps=1e-5) for shape, axis in SHAPES])
+
+
 @pytest.mark.parametrize("shape", [(1, 768, 3, 3), (1, 3, 3, 768)])
 def test_layer_norm_is_exact_far_from_zero(run_layers, expected, make_layer, draw, shape):
     axis = shape.index(768)

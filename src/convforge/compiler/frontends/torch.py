@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from convforge.compiler.frontends.torch_handlers import HANDLERS, Unsupported
+from convforge.compiler.frontends.torch_call import Unsupported
+from convforge.compiler.frontends.torch_handlers import HANDLERS
 from convforge.compiler.ir.graph import Array, Graph, Node
+from convforge.compiler.ir.shapes import LARGEST_RANK
 from convforge.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -24,11 +26,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import fx, nn
 
-    from convforge.compiler.ir.ops import Attr, Step
+    from convforge.compiler.ir.ops import Attr, Shape, Step
 
 
-def from_torch(module: nn.Module, input_shape: tuple[int, int, int]) -> Graph:
-    """Graph of a module in eval mode for one float32 image [C, H, W].
+def from_torch(module: nn.Module, input_shape: tuple[int, int, int], *, images: int = 1) -> Graph:
+    """Graph of a module in eval mode for float32 images [C, H, W], so many at a time.
 
     The module is left as it was; constants share the memory of its weights. Raises
     UnsupportedError naming the layer that is not understood.
@@ -43,7 +45,7 @@ def from_torch(module: nn.Module, input_shape: tuple[int, int, int]) -> Graph:
     module.eval()
     try:
         # With dynamic shapes left out every size in the graph is a number.
-        exported = torch.export.export(module, (torch.zeros(1, *input_shape),))
+        exported = torch.export.export(module, (torch.zeros(images, *input_shape),))
         kept = torch.export.default_decompositions()
         for target in [target for target in kept if str(target) in HANDLERS]:
             del kept[target]
@@ -58,17 +60,22 @@ def from_torch(module: nn.Module, input_shape: tuple[int, int, int]) -> Graph:
     finally:
         for name, child in module.named_modules():
             child.training = training[name]
-    return Reader(input_shape).read(exported)
+    return Reader((images, *input_shape)).read(exported)
 
 
 @dataclass
 class Reader:
-    """Walks an exported program once; `values` maps its nodes to names of graph values."""
+    """Walks an exported program once.
 
-    input_shape: tuple[int, int, int]
+    `values` maps its nodes to names of graph values, `parts` those that give several, `tensors`
+    those that are constant.
+    """
+
+    input_shape: Shape
     nodes: list[Node] = field(default_factory=list)
     constants: dict[str, Array] = field(default_factory=dict)
     values: dict[fx.Node, str] = field(default_factory=dict)
+    parts: dict[fx.Node, tuple[str, ...]] = field(default_factory=dict)
     tensors: dict[fx.Node, Any] = field(default_factory=dict)
     hints: dict[fx.Node, str] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
@@ -91,8 +98,7 @@ class Reader:
                 self.call(node)
             elif node.op == "output":
                 output = self.output(node.args[0][0])
-        shape = (1, *self.input_shape)
-        return Graph(source, shape, tuple(self.nodes), self.constants, output)
+        return Graph(source, self.input_shape, tuple(self.nodes), self.constants, output)
 
     def call(self, node: fx.Node) -> None:
         """Compute a node now where all of it is constant, otherwise hand it to its handler."""
@@ -139,17 +145,29 @@ class Reader:
         self.nodes.append(Node(name, op, tuple(inputs), attrs or {}, epilogue))
         self.values[node] = name
 
+    def reshape(self, node: fx.Node, source: str, before: Shape, after: Shape) -> str:
+        """Reshape a value where its shape differs; `node` gives the result, whose name it is."""
+        if before == after:
+            return source
+        if not 1 <= len(after) <= LARGEST_RANK:
+            raise Unsupported(
+                f"a reshape from {before} to {after}; 1 to {LARGEST_RANK} axes are supported"
+            )
+        self.emit(node, "reshape", [source], attrs={"shape": after})
+        return self.values[node]
+
     def value(self, node: Any) -> str:
         """Name of the value that a computed node gives."""
         if node not in self.values:
-            raise Unsupported(f"its input {node!r} is not an image or a vector")
+            raise Unsupported(f"its input {node!r} is not computed from the image as one tensor")
         return self.values[node]
 
-    def weight(self, node: Any) -> str:
-        """Store the constant that a node gives; gives its name."""
+    def weight(self, node: Any, *, shape: Shape | None = None) -> str:
+        """Store the constant that a node gives, in another shape where one is given."""
         if node not in self.tensors:
             raise Unsupported(f"its parameter {node!r} is computed; a constant is supported")
-        return self.constant(self.tensors[node], self.hints.get(node, node.name))
+        tensor = self.tensors[node] if shape is None else self.tensors[node].reshape(shape)
+        return self.constant(tensor, self.hints.get(node, node.name))
 
     def constant(self, tensor: torch.Tensor | NDArray[Any], hint: str) -> str:
         """Store a constant, float32; gives its name."""

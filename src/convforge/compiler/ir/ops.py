@@ -92,8 +92,9 @@ OPS: dict[str, Op] = {
     "sub": Op((ANY, ANY), {}, shapes.broadcast),
     "mul": Op((ANY, ANY), {}, shapes.broadcast),
     "div": Op((ANY, ANY), {}, shapes.broadcast),
-    # (x - mean) / √(variance + eps) · gamma + beta, statistics along one axis
-    "layer_norm": Op((ANY, (1,), (1,)), {"axis": int, "eps": float}, shapes.layer_norm, 1),
+    # (x - mean) / √(variance + eps) · gamma + beta, statistics along one axis; gamma and beta, a
+    # number each for every place on the axis, may be missing together
+    "layer_norm": Op((ANY, (1,), (1,)), {"axis": int, "eps": float}, shapes.layer_norm, 1, 2),
     "softmax": Op((ANY,), {"axis": int}, shapes.along_axis),
     # the axes stay, with one place each
     "mean": Op((ANY,), {"axes": tuple}, shapes.mean),

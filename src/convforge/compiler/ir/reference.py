@@ -148,12 +148,15 @@ def _upsample_bilinear(inputs: list[Values], attrs: Mapping[str, Any]) -> Values
 
 
 def _layer_norm(inputs: list[Values], attrs: Mapping[str, Any]) -> Values:
-    x, gamma, beta = inputs
+    x, *parameters = inputs
     axis = attrs["axis"]
     per_place = (-1, *(1,) * (x.ndim - 1 - axis))
     scale = np.sqrt(x.var(axis=axis, keepdims=True) + x.dtype.type(attrs["eps"]))
     centred = x - x.mean(axis=axis, keepdims=True)
-    return centred / scale * gamma.reshape(per_place) + beta.reshape(per_place)
+    if not parameters:
+        return centred / scale
+    gamma, beta = (parameter.reshape(per_place) for parameter in parameters)
+    return centred / scale * gamma + beta
 
 
 def _softmax(inputs: list[Values], attrs: Mapping[str, Any]) -> Values:

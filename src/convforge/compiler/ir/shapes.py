@@ -44,7 +44,7 @@ def layer_norm(inputs: Shapes, attrs: Mapping[str, Attr]) -> Shape:
     """That of x, whose gamma and beta have one number for each place on the axis."""
     x, *parameters = inputs
     length = x[_axis(attrs["axis"], x)]
-    if any(parameter != (length,) for parameter in parameters):
+    if len(parameters) == 1 or any(parameter != (length,) for parameter in parameters):
         raise ValueError(f"parameters {parameters} do not fit axis {attrs['axis']} of {x}")
     return x
 

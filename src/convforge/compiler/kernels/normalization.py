@@ -81,7 +81,8 @@ def _emit_layer_norm(layer: Layer, out: Writer, *, width: str) -> None:
         with _places(out, width):
             out.line(f"scale[i] = {_inverse_root(layer, f'squares[i] / {length}')};")
     with out.loop("k", length), _places(out, width):
-        value = f"(x[k * {inner} + i] - mean[i]) * scale[i] * w0[k] + w1[k]"
+        value = f"(x[k * {inner} + i] - mean[i]) * scale[i]"
+        value += " * w0[k] + w1[k]" if layer.constants else ""
         out.line(f"to[k * {inner} + i] = {epilogue_expression(layer.node.epilogue, value)};")
 
 

@@ -253,6 +253,6 @@ def _input_shape(value: ValueInfoProto, given: Shape | None) -> Shape:
 
 def _type_name(kind: TypeProto) -> str:
     if kind.WhichOneof("value") != "tensor_type":
-        return f"a {(kind.WhichOneof('value') or 'nothing').removesuffix('_type')}"
+        return f"of type {(kind.WhichOneof('value') or 'nothing').removesuffix('_type')}"
     names: Any = onnx.TensorProto.DataType
     return f"a tensor of {names.Name(kind.tensor_type.elem_type).lower()}"

@@ -107,8 +107,9 @@ def prelu(call: Call) -> Value:
     per_channel = _per_channel(slope.array, x)
     if per_channel is not None:
         return call.emit("prelu", x, per_channel)
-    if np.broadcast_shapes(x.shape, slope.shape) != x.shape:
-        raise Unsupported(f"slopes of shape {list(slope.shape)} on {list(x.shape)}")
+    sizes = zip(reversed(slope.shape), reversed(x.shape), strict=False)
+    if len(slope.shape) > len(x.shape) or any(a not in {1, b} for a, b in sizes):
+        raise Unsupported(f"slopes of shape {list(slope.shape)} do not fit {list(x.shape)}")
     # One of the two terms is 0.
     negative = call.emit("mul", _clipped(call, x, low=-math.inf, high=0.0), slope)
     return call.emit("add", call.step(x, ("relu",)), negative)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from convforge.compiler.frontends.onnx_call import (
     Call,
-    Fixed,
-    Operand,
     Unsupported,
     Value,
     axes_of,
@@ -99,15 +99,10 @@ def transpose(call: Call) -> Value:
 
 
 def concat(call: Call) -> Value:
-    """Concat; constants may be among what it joins."""
-    found = [call.operand(i) for i in range(len(call.operands))]
-    parts: list[Operand] = [
-        call.weight(i) if isinstance(part, Fixed) else call.x(i) for i, part in enumerate(found)
-    ]
+    """Concat of computed values."""
+    parts = [call.x(position) for position in range(len(call.operands))]
     axis = axis_of(call.whole("axis", 0), len(parts[0].shape))
-    if len(parts) == 1:
-        return call.x()
-    return call.emit("concat", *parts, axis=axis)
+    return call.emit("concat", *parts, axis=axis) if len(parts) > 1 else parts[0]
 
 
 def split(call: Call) -> tuple[Value, ...]:
@@ -150,19 +145,27 @@ def slice_(call: Call) -> Value:
 
 
 def gather(call: Call) -> Value:
-    """Gather of one place, or of places that follow each other."""
+    """Gather of one place, or of all places of a range, in any order that axes can give them."""
     x, axis = call.x(), axis_of(call.whole("axis", 0), len(call.x().shape))
-    indices = call.fixed(1)
-    if indices is None or indices.array.ndim > 1 or not indices.array.size:
-        raise Unsupported("indices that are no number and no list; these are supported")
-    length = x.shape[axis]
-    places = [axis_of(int(i), length) for i in indices.array.reshape(-1)]
-    if places != list(range(places[0], places[-1] + 1)):
-        raise Unsupported(f"indices {places}; places that follow each other are supported")
-    x = slice_axis(call, x, axis, start=places[0], stop=places[-1] + 1)
-    if indices.array.ndim:
-        return x
-    return _reshaped(call, x, (*x.shape[:axis], *x.shape[axis + 1 :]))
+    indices, length = call.fixed(1), x.shape[axis]
+    if indices is None or not indices.array.size:
+        raise Unsupported("no indices")
+    grid = np.asarray(indices.array, np.int64)
+    grid = np.where(grid < 0, grid + length, grid)
+    if grid.min() < 0 or grid.max() >= length:
+        raise Unsupported(f"indices {grid.min()} to {grid.max()} of {length}")
+    # The axis along which indices grow fastest is the first one of the range.
+    strides = [int(np.diff(grid, axis=k).max(initial=0)) for k in range(grid.ndim)]
+    order = sorted(range(grid.ndim), key=lambda k: -strides[k])
+    back = [order.index(k) for k in range(grid.ndim)]
+    first, sizes = int(grid.min()), tuple(grid.shape[k] for k in order)
+    if not np.array_equal(np.arange(first, first + grid.size).reshape(sizes).transpose(back), grid):
+        raise Unsupported("indices that are no range in an order of axes; such are supported")
+    x = slice_axis(call, x, axis, start=first, stop=first + grid.size)
+    x = _reshaped(call, x, (*x.shape[:axis], *sizes, *x.shape[axis + 1 :]))
+    behind = range(axis + grid.ndim, len(x.shape))
+    perm = (*range(axis), *(axis + k for k in back), *behind)
+    return x if perm == tuple(range(len(perm))) else call.emit("transpose", x, perm=perm)
 
 
 def depth_to_space(call: Call) -> Value:

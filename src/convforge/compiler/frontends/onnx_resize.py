@@ -33,12 +33,14 @@ ROUNDED: dict[str, Callable[[Places], Places]] = {
 def resize(call: Call) -> Value:
     """Resize of height and width; other axes keep their size."""
     x, mode = call.x(), call.word("mode", "nearest")
-    if mode not in {"nearest", "linear"} or call.whole("antialias", 0):
-        raise Unsupported(f"mode {mode!r}, antialias; nearest and linear without it are supported")
+    if mode not in {"nearest", "linear"}:
+        raise Unsupported(f"mode {mode!r}; nearest and linear are supported")
+    if call.whole("antialias", 0):
+        raise Unsupported("antialias=1; 0 is supported")
     coordinates = call.word("coordinate_transformation_mode", "half_pixel")
     rounding = call.word("nearest_mode", "round_prefer_floor")
     if call.whole("exclude_outside", 0) and mode == "linear":
-        raise Unsupported("exclude_outside=1; 0 is supported")
+        raise Unsupported("exclude_outside=1; 0 is supported with mode 'linear'")
     call.ignore("cubic_coeff_a", "extrapolation_value")  # of modes that are not supported
     call.operand(1)  # a region, of a coordinate mode that is not supported
     found = _sizes(call, x)
@@ -83,7 +85,7 @@ def _sizes(call: Call, x: Value) -> list[tuple[float, int]]:
             given = [POLICIES[policy](given)] * len(given)
             ends = [math.floor(s * x.shape[a] + 0.5) for a, s in zip(axes, given, strict=False)]
         elif policy != "stretch":
-            raise Unsupported(f"keep_aspect_ratio_policy {policy!r}")
+            raise Unsupported(f"keep_aspect_ratio_policy {policy!r}; stretch is supported")
     else:
         raise Unsupported("neither scales nor sizes")
     if len(given) != len(axes) or min(ends) < 1 or min(given) <= 0:
@@ -112,7 +114,10 @@ def _coordinates(mode: str, *, length: int, scale: float, size: int) -> Places:
         return half if size > 1 else 0 * i
     if mode == "half_pixel_symmetric":
         return half + length / 2 * (1 - size / (scale * length))
-    raise Unsupported(f"coordinate_transformation_mode {mode!r}")
+    raise Unsupported(
+        f"coordinate_transformation_mode {mode!r}; half_pixel, half_pixel_symmetric, asymmetric, "
+        "align_corners and pytorch_half_pixel are supported"
+    )
 
 
 def _whole(places: Places, last: int) -> tuple[int, ...]:

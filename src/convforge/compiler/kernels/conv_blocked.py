@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convforge.compiler.kernels.conv_plan import ConvPlan, emit_table, tile_cost
+from convforge.compiler.kernels.conv_plan import ConvPlan, emit_table, pixels, tile_cost
 from convforge.compiler.kernels.family import LANES, Kernel, Layer, Layout
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from convforge.compiler.kernels.family import Layouts
 
 _CHUNK_FLOATS = 96 * 1024  # of the map that a chunk reads: well within a second-level cache
+
+MEMORY = 6  # vector operations in the time that 16 weights take to come from memory
 
 PRELUDE = "".join(
     (
@@ -135,7 +137,8 @@ def _cost(layer: Layer) -> float:
     rows, columns = conv.plan.size
     tiles = rows * tile_cost(columns) * conv.panels
     copied = 0 if conv.plan.direct else math.prod(layer.inputs[0]) / conv.plan.lanes
-    return tiles * (conv.fan_in + 8) + copied
+    weights = conv.panels * conv.fan_in * conv.plan.chunks
+    return tiles * (conv.fan_in + 8) + copied + MEMORY * weights
 
 
 def _pack(layer: Layer) -> tuple[Array, ...]:
@@ -180,7 +183,7 @@ def _emit(layer: Layer, out: Writer) -> None:
         emit_table(out, "int", "first", [str(start * plan.block) for start in first])
     fields = {
         ".sums.weights": str(conv.fan_in * LANES),
-        ".tiles": f"CF_TILES({plan.pixels}, {plan.lanes})",
+        ".tiles": f"CF_TILES({pixels(plan.size[1])}, {plan.lanes})",
         ".panels": str(conv.panels),
         ".first": "first" if any(first) else "NULL",
     }

@@ -151,23 +151,19 @@ class ConvPlan:
     def _fields(self) -> dict[str, str]:
         _, _, oh, ow = self.layer.output
         rows, columns = self.size
-        low, high, rest = _clip(self.layer.node.epilogue)
+        low, high, rest = clipped(self.layer.node.epilogue)
         return {
             ".sums.plane": str(oh * ow * LANES),
+            ".sums.pixel": str(LANES),
             ".sums.low": c_float(low),
             ".sums.high": c_float(high),
             ".finish": epilogue_loop_name(rest) if rest else "NULL",
-            ".pixels": self.pixels,
+            ".pixels": pixels(self.size[1]),
             ".rows": str(rows),
             ".columns": str(columns),
             ".chunk": str(self.chunk),
             ".pitch": str(self.line),
         }
-
-    @property
-    def pixels(self) -> str:
-        """Pixels of a tile, in C: one number for each kind of level."""
-        return f"CF_PICK({', '.join(str(_pixels(self.size[1], most)) for most in PIXELS)})"
 
     def _border(self) -> dict[str, str]:
         sizes = {"lanes": self.lanes, "blocks": self.blocks}
@@ -196,12 +192,16 @@ def tile_cost(columns: int, most: int = PIXELS[0]) -> float:
     return min(-(-columns // p) * (p + 0.3) for p in range(1, min(columns, most) + 1))
 
 
-def _pixels(columns: int, most: int) -> int:
-    sizes = range(1, min(columns, most) + 1)
-    return min(sizes, key=lambda p: (-(-columns // p) * (p + 0.3), -p))
+def pixels(columns: int) -> str:
+    """Pixels of the best tile for rows of so many, in C: a number for each kind of level."""
+    best = []
+    for most in PIXELS:
+        sizes = range(1, min(columns, most) + 1)
+        best.append(min(sizes, key=lambda p: (-(-columns // p) * (p + 0.3), -p)))
+    return f"CF_PICK({', '.join(map(str, best))})"
 
 
-def _clip(steps: tuple[Step, ...]) -> tuple[float, float, tuple[Step, ...]]:
+def clipped(steps: tuple[Step, ...]) -> tuple[float, float, tuple[Step, ...]]:
     """What the microkernel does of an epilogue, lowest and highest value, and what is left."""
     if steps == (("relu",),):
         return 0.0, math.inf, ()

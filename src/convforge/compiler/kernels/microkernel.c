@@ -29,7 +29,7 @@ typedef struct {
     const cf_tap *taps;
     int taps_count;
     long weights; /* floats of one panel */
-    long plane;   /* floats from one block of channels of the output to the next */
+    long plane, pixel; /* floats from one panel of the output to the next, and from pixel to pixel */
     float low, high;
 } cf_sums;
 
@@ -64,16 +64,17 @@ CF_INLINE void cf_sum_tile(const int pixels, const int panels, const int step, c
         }
     }
     const cf_vector low = cf_every(s->low), high = cf_every(s->high);
+    const long pixel = s->pixel;
     CF_UNROLL
     for (int v = 0; v < panels * CF_VECTORS; v++) {
         const long at = v / CF_VECTORS * s->plane + v % CF_VECTORS * CF_LANES;
         if (addend)
             CF_UNROLL
             for (int p = 0; p < pixels; p++)
-                sum[p][v] += cf_load(addend + at + p * 16);
+                sum[p][v] += cf_load(addend + at + p * pixel);
         CF_UNROLL
         for (int p = 0; p < pixels; p++)
-            cf_store(y + at + p * 16, cf_vector_min(high, cf_vector_max(low, sum[p][v])));
+            cf_store(y + at + p * pixel, cf_vector_min(high, cf_vector_max(low, sum[p][v])));
     }
 }
 

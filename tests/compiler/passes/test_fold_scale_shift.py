@@ -65,6 +65,17 @@ def test_it_folds_into_a_linear_layer(apply, make_graph, draw):
     assert [node.op for node in apply(fold_scale_shift, graph).nodes] == ["reshape", "linear"]
 
 
+def test_a_linear_layer_whose_outputs_are_the_last_of_many_axes_stays(unchanged, make_graph, draw):
+    graph = make_graph(
+        Node("fc", "linear", ("x", "w")),
+        scale_shift("bn", "fc"),
+        w=draw(3, 6),
+        s=draw(3),
+        t=draw(3),
+    )
+    unchanged(fold_scale_shift, graph)
+
+
 def test_two_scale_shifts_become_one(apply, make_graph, draw):
     constants = {name: draw(3) for name in ("s", "t", "s2", "t2")}
     graph = make_graph(scale_shift("a", "x"), scale_shift("b", "a", 2), **constants)

@@ -3,7 +3,8 @@
     (W x + b) · s + t      =  (s W) x + (b · s + t)
     (x · s₁ + t₁) · s + t  =  x · (s₁ · s) + (t₁ · s + t)
 
-Only where nothing else reads the value in between and nothing (an epilogue) stands between the two.
+Only where nothing else reads the value in between and nothing (an epilogue) stands between the two,
+and behind a linear layer only where it gives vectors [N, F]: else its outputs are not the channels.
 Computed in float64.
 """
 
@@ -34,6 +35,7 @@ def fold_scale_shift(graph: Graph) -> Graph:
             node.op == "scale_shift"
             and source is not None
             and source.op in {"conv2d", "linear", "scale_shift"}
+            and (source.op != "linear" or len(graph.shapes[old.name]) == 2)
             and not source.epilogue
             and graph.uses[old.inputs[0]] == 1
         ):

@@ -9,6 +9,10 @@ from convforge.compiler.passes.fold_batch_norm import fold_batch_norm
 from convforge.compiler.passes.fold_padding import fold_padding
 from convforge.compiler.passes.fold_scale_shift import fold_scale_shift
 from convforge.compiler.passes.fuse_epilogue import fuse_epilogue
+from convforge.compiler.passes.merge_transposes import merge_transposes
+from convforge.compiler.passes.order_operands import order_operands
+from convforge.compiler.passes.remove_identities import remove_identities
+from convforge.compiler.passes.sink_transposes import sink_transposes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +23,10 @@ if TYPE_CHECKING:
     Observer: TypeAlias = Callable[[str, Graph], None]
 
 PASSES: tuple[Pass, ...] = (
+    remove_identities,  # first: what changes nothing stands between what could be folded
+    order_operands,  # a constant is looked for in one place from here on
+    sink_transposes,  # brings transposes together
+    merge_transposes,  # and they cancel; what is behind them meets what is before
     fold_padding,  # a convolution's neighbour has to be the layer it folds with
     fold_batch_norm,  # makes scale_shifts
     fold_scale_shift,  # before epilogues: nothing may stand between a layer and its scale

@@ -67,6 +67,7 @@ TEST_FILES_OF_NO_MODULE = {
     "test_classifier_file",
     "test_convolution",
     "test_examples",
+    "test_machines",
     "test_public",
     "test_tiny",
 }

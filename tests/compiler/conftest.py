@@ -6,6 +6,7 @@ import ctypes
 import itertools
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from convforge.card import Card
 from convforge.compiler.backend import interface
 from convforge.compiler.backend.package import save_artifact
-from convforge.compiler.backend.target import Target, native
+from convforge.compiler.backend.target import Level, Target, native
 from convforge.compiler.backend.toolchain import find_compiler
 from convforge.compiler.c.writer import Writer
 from convforge.compiler.ir import ops, reference
@@ -275,3 +276,11 @@ def open_compiled(
         return Runtime(path)
 
     return compile_and_open
+
+
+@pytest.fixture(scope="session")
+def has_level() -> Callable[[Level], bool]:
+    """Whether this CPU runs a level of the native target, by the kernel's list of its features."""
+    features = set(Path("/proc/cpuinfo").read_text().split())
+    needed = {"avx512": {"avx512f", "avx512bw", "avx512vl"}, "avx2": {"avx2", "fma", "bmi2"}}
+    return lambda level: needed.get(level.name, set()) <= features

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +8,6 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from convforge.compiler.backend.target import Level
     from convforge.compiler.kernels.family import Layer
 
 
@@ -31,11 +29,3 @@ def check_layers(run_layers, expected, draw) -> Callable[..., None]:
             assert error <= 1e-5 * max(1.0, np.abs(truth).max()), layer
 
     return check
-
-
-@pytest.fixture(scope="session")
-def has_level() -> Callable[[Level], bool]:
-    """Whether this CPU runs a level of the native target, by the kernel's list of its features."""
-    features = set(Path("/proc/cpuinfo").read_text().split())
-    needed = {"avx512": {"avx512f", "avx512bw", "avx512vl"}, "avx2": {"avx2", "fma", "bmi2"}}
-    return lambda level: needed.get(level.name, set()) <= features

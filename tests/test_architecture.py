@@ -48,14 +48,17 @@ MAY_IMPORT = {
 }
 FOR_ALL = {"errors", "files", "version"}
 HEAVY = {"onnx", "onnxruntime", "openvino", "pyarrow", "sklearn", "timm", "torch", "torchvision"}
-TORCH_AT_THE_TOP = {
-    "analysis",
-    "classifier",
-    "compiler.frontends",
-    "networks",
-    "pretrained",
-    "torch_backend",
-    "training",
+AT_THE_TOP = {
+    "onnx": {"compiler.frontends"},
+    "torch": {
+        "analysis",
+        "classifier",
+        "compiler.frontends",
+        "networks",
+        "pretrained",
+        "torch_backend",
+        "training",
+    },
 }
 TALKS_OR_EXITS = {"exit", "input", "os._exit", "print", "quit", "sys.exit", "SystemExit"}
 STREAMS = {"sys.stderr", "sys.stdin", "sys.stdout"}
@@ -67,6 +70,7 @@ TEST_FILES_OF_NO_MODULE = {
     "test_classifier_file",
     "test_convolution",
     "test_examples",
+    "test_onnx_networks",
     "test_machines",
     "test_public",
     "test_tiny",
@@ -182,13 +186,13 @@ def test_only_its_front_ends_bring_torch_or_onnx_into_the_compiler():
 
 
 def test_heavy_packages_are_imported_where_they_are_needed():
-    """Torch at the top of a file where all of it is about torch, the others in functions."""
+    """At the top of a file where all of it is about them, elsewhere in functions."""
     broken = [
         f"{place(path, line)}: {name}"
         for module, path in modules().items()
         for line, name in imports(path, types=False, functions=False)
         if (package := name.split(".")[0]) in HEAVY
-        if package != "torch" or area(module) not in TORCH_AT_THE_TOP
+        if area(module) not in AT_THE_TOP.get(package, ())
     ]
     assert not broken, "\n".join(broken)
 

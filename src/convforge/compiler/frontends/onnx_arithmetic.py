@@ -189,4 +189,6 @@ def _with_axes(operand: Value | Fixed) -> Value | Fixed:
 
 
 def _clipped(call: Call, x: Value, *, low: float, high: float) -> Value:
-    return call.step(x, ("relu",) if (low, high) == (0, math.inf) else ("clip", low, high))
+    # Where the two cross, the upper one wins.
+    step = ("relu",) if (low, high) == (0, math.inf) else ("clip", min(low, high), high)
+    return call.step(x, step)

@@ -140,13 +140,19 @@ def sum_(call: Call) -> Value:
 
 
 def maximum(call: Call) -> Value:
-    """ReduceMax over height and width of a map."""
+    """ReduceMax: one window over what lies on the axes, which go behind the others for that."""
     x = call.x()
     axes = _reduced(call, x)
     keep = call.whole("keepdims", 1)
-    if len(x.shape) != 4 or axes != (2, 3):
-        raise Unsupported(f"axes {axes} of {list(x.shape)}; height and width of maps are supported")
-    return _kept(call, call.emit("adaptive_max_pool", x, size=(1, 1)), axes, keep=keep)
+    if not axes:
+        return x
+    others = tuple(axis for axis in range(len(x.shape)) if axis not in axes)
+    behind = (*others, *axes)
+    moved = x if behind == tuple(sorted(behind)) else call.emit("transpose", x, perm=behind)
+    rows = tuple(math.prod(x.shape[axis] for axis in group) for group in (others, axes))
+    largest = call.emit("adaptive_max_pool", call.reshape(moved, (1, *rows, 1)), size=(1, 1))
+    whole = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
+    return _kept(call, call.reshape(largest, whole), axes, keep=keep)
 
 
 def _reduced(call: Call, x: Value) -> tuple[int, ...]:

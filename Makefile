@@ -1,7 +1,7 @@
 # Every target works in a virtual environment of its own, .venv, which the first one makes.
 #
 #   make demo        train LeNet-5 on handwritten digits, compile it, compare the two
-#   make test        style, types, tests
+#   make test        style, types, tests; installs programs that tests need by apt, where it can
 #   make lint        style and types alone
 #   make test-slow   the tests that take minutes
 #   make bench       the measurements in benchmarks/
@@ -21,7 +21,7 @@ INSTALLED = .venv/.installed
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 CODE = $(wildcard src tests benchmarks examples)
 
-.PHONY: help demo test test-slow bench lint clean
+.PHONY: help demo test test-slow programs bench lint clean
 
 help:
 	@sed -n 's/^#   \(make .*\)/\1/p' Makefile
@@ -29,10 +29,27 @@ help:
 demo: $(INSTALLED)
 	$(BIN)/python examples/digits.py demo
 
-test: lint
+test: lint programs
 	$(BIN)/python -m pytest
 
-test-slow: $(INSTALLED)
+# Other machines, browsers and build tools, which some tests need: installed where they are missing,
+# the system is Debian's and nobody has to be asked for a password. Without one, its tests say so
+# and are skipped.
+programs:
+	@missing=; \
+	for pair in chromium:chromium cmake:cmake node:nodejs qemu-aarch64:qemu-user; do \
+	    command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair##*:}"; \
+	done; \
+	test -e /usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1 || missing="$$missing libc6-arm64-cross"; \
+	test -n "$$missing" || exit 0; \
+	test "$$(id -u)" = 0 && root= || root="sudo -n"; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	echo "installing for the tests:$$missing"; \
+	{ command -v apt-get && $$root true && $$root apt-get -qq update && \
+	  $$root apt-get -qq install -y --no-install-recommends $$missing; } >/dev/null 2>&1 || \
+	    echo "cannot be installed here; tests that need them are skipped"
+
+test-slow: $(INSTALLED) programs
 	$(BIN)/python -m pytest -m slow
 
 bench: $(INSTALLED)

@@ -15,21 +15,69 @@ if TYPE_CHECKING:
 
     from convforge.compiler.ir.ops import Step
 
+# Functions of the C library that compilers do not turn into vectors, in arithmetic that they do.
+_ARITHMETIC = {
+    # x = n ln 2 + r; 2^n by the exponent's bits, e^r by a polynomial (Chebyshev's, to 2e-10). Below
+    # e^-88 it gives 0, above e^88.4 infinity.
+    "exponential": """\
+static inline float cf_exponential(float x)
+{
+    const float bounded = x < -88.0f ? -88.0f : (x > 88.8f ? 88.8f : x);
+    const float shifted = bounded * 1.44269504f + 12582912.0f; /* 1.5 * 2^23: n in the low bits */
+    const float n = shifted - 12582912.0f;
+    const float r = bounded - n * 0.693359375f + n * 2.12194440e-4f;
+    unsigned bits;
+    memcpy(&bits, &shifted, sizeof bits);
+    bits = (bits << 23) + (127u << 23);
+    float power;
+    memcpy(&power, &bits, sizeof power);
+    float p = 1.9899392e-4f;
+    p = p * r + 1.3933733e-3f;
+    p = p * r + 8.3332983e-3f;
+    p = p * r + 4.1666464e-2f;
+    p = p * r + 1.6666667e-1f;
+    p = p * r + 0.5f;
+    return (p * r * r + r + 1.0f) * power;
+}
+
+""",
+    # A polynomial to 1e-8 near zero, where 1 - 2 / (e^2x + 1) loses its digits.
+    "tangent": """\
+static inline float cf_tangent(float x)
+{
+    const float size = fabsf(x), square = x * x;
+    const float far = 1.0f - 2.0f / (1.0f + cf_exponential(2.0f * size));
+    float p = -6.2763902e-3f;
+    p = p * square + 2.1116216e-2f;
+    p = p * square - 5.3875139e-2f;
+    p = p * square + 1.3332924e-1f;
+    p = p * square - 3.3333330e-1f;
+    const float near = x + x * square * p;
+    return size < 0.6f ? near : copysignf(far, x);
+}
+
+""",
+}
+
 # step: parameters after x, expression, steps that it calls (those of a step stand before it)
 _C: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "affine": (", float a, float b", "x * a + b", ()),
     "relu": ("", "x < 0.0f ? 0.0f : x", ()),
     "clip": (", float low, float high", "x < low ? low : (x > high ? high : x)", ()),
     "leaky_relu": (", float slope", "x < 0.0f ? x * slope : x", ()),
-    "sigmoid": ("", "1.0f / (1.0f + expf(-x))", ()),
-    "tanh": ("", "tanhf(x)", ()),
-    "silu": ("", "x * cf_sigmoid(x)", ("sigmoid",)),
+    "sigmoid": ("", "1.0f / (1.0f + cf_exponential(-x))", ("exponential",)),
+    "tanh": ("", "cf_tangent(x)", ("exponential", "tangent")),
+    "silu": ("", "x * cf_sigmoid(x)", ("exponential", "sigmoid")),
     "hard_sigmoid": ("", "cf_clip(x + 3.0f, 0.0f, 6.0f) / 6.0f", ("clip",)),
     "hard_swish": ("", "x * cf_hard_sigmoid(x)", ("clip", "hard_sigmoid")),
     # (1 + erf x) / 2 = erfc(-x) / 2, which loses no digits where it is small
     "gelu": ("", "0.5f * x * erfcf(-0.70710678f * x)", ()),
     # (1 + tanh u) / 2 = sigmoid(2u), likewise
-    "gelu_tanh": ("", "x * cf_sigmoid(1.5957691f * (x + 0.044715f * x * x * x))", ("sigmoid",)),
+    "gelu_tanh": (
+        "",
+        "x * cf_sigmoid(1.5957691f * (x + 0.044715f * x * x * x))",
+        ("exponential", "sigmoid"),
+    ),
     "elu": (", float alpha", "x < 0.0f ? alpha * expm1f(x) : x", ()),
     "softplus": ("", "(x < 0.0f ? 0.0f : x) + log1pf(expf(-fabsf(x)))", ()),
     "mish": ("", "x * tanhf(cf_softplus(x))", ("softplus",)),
@@ -68,7 +116,8 @@ def epilogue_functions(epilogues: Iterable[tuple[Step, ...]]) -> str:
     distinct = {epilogue_name(steps): steps for steps in epilogues if steps}
     used = {str(step[0]) for steps in distinct.values() for step in steps}
     needed = used | {callee for name in used for callee in _C[name][2]}
-    functions = [
+    functions = [text for name, text in _ARITHMETIC.items() if name in needed]
+    functions += [
         _function(f"cf_{name}", parameters, body)
         for name, (parameters, body, _calls) in _C.items()
         if name in needed

@@ -30,6 +30,16 @@ def test_every_edge_of_a_block_of_outputs(check_layers, make_linear):
     check_layers(layers, kernels=[linear.KERNEL] * len(layers))
 
 
+def test_a_sum_of_very_many_inputs_stays_exact(run_layers, expected, make_layer):
+    generator = np.random.default_rng(0)
+    sizes = (255, 256, 257, 25_088)
+    constants = [generator.random((16, size), np.float32) for size in sizes]
+    layers = [make_layer("linear", [(1, w.shape[1])], w) for w in constants]
+    inputs = [[generator.random((1, size), np.float32)] for size in sizes]
+    for layer, xs, found in zip(layers, inputs, run_layers(layers, inputs), strict=True):
+        np.testing.assert_allclose(found, expected(layer, xs), rtol=1e-6)
+
+
 @pytest.mark.parametrize("leading", [(), (1,), (5,), (2, 3, 4)])
 def test_every_leading_axis_is_rows(check_layers, make_layer, draw, leading):
     layers = [

@@ -42,6 +42,9 @@ CF_INLINE void cf_copy_line(const cf_border *b, const int lanes, int phase, cons
     const float *cell = x + ((long)from * step - before) * lanes;
     if (step == 1)
         memcpy(to + (long)from * lanes, cell, (size_t)(end - from) * lanes * sizeof(float));
+    else if (step == 2 && lanes == 1) /* the common one, as vectors */
+        for (int i = from; i < end; i++)
+            to[i] = cell[2 * (i - from)];
     else
         for (int i = from; i < end; i++, cell += (long)step * lanes)
             memcpy(to + (long)i * lanes, cell, lanes * sizeof(float));

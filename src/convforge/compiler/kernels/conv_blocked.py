@@ -46,10 +46,10 @@ PRELUDE = "".join(
 
 @dataclass(frozen=True)
 class _Tap:
-    """Neighbouring floats of a map that one pixel reads: kernel row, columns; channel, lanes."""
+    """A cell of the kernel in `lanes` channels from `channel` on."""
 
     row: int
-    columns: tuple[int, ...]
+    column: int
     channel: int
     lanes: int
 
@@ -93,30 +93,27 @@ class _Conv:
         """What a pixel reads, from the first block of its pair on."""
         _, ic, _, _ = self.layer.inputs[0]
         count, lanes = self.read[1], self.plan.lanes
-        # A tap of 16 lanes is one cell; in a planar map neighbouring cells are one tap.
-        columns = [(q,) for q in range(self.plan.kernel[1])] if lanes > 1 else self.plan.runs
+        rows, columns = self.plan.kernel
         short = ic % lanes or lanes if self.layer.number("groups") == 1 else lanes
         return tuple(
-            _Tap(r, run, block * lanes, short if block == count - 1 else lanes)
+            _Tap(r, q, block * lanes, short if block == count - 1 else lanes)
             for block in range(count)
-            for r in range(self.plan.kernel[0])
-            for run in columns
+            for r in range(rows)
+            for q in range(columns)
         )
 
     @cached_property
     def fan_in(self) -> int:
         """Products in one sum, those with idle zeros included."""
-        return sum(len(tap.columns) * tap.lanes for tap in self.taps)
+        return sum(tap.lanes for tap in self.taps)
 
     def table(self) -> list[tuple[int, int]]:
         """(offset, count) of every tap."""
         plan = self.plan
+        blocks = [tap.channel // plan.lanes * plan.block for tap in self.taps]
         return [
-            (
-                tap.channel // plan.lanes * plan.block + plan.offset(tap.row, tap.columns[0]),
-                len(tap.columns) * tap.lanes,
-            )
-            for tap in self.taps
+            (block + plan.offset(tap.row, tap.column), tap.lanes)
+            for block, tap in zip(blocks, self.taps, strict=True)
         ]
 
 
@@ -151,11 +148,9 @@ def _pack(layer: Layer) -> tuple[Array, ...]:
         start[:oc] = bias[0]
     for panel in range(conv.panels):
         dense = _panel_weights(conv, panel)
-        parts = [
-            dense[tap.channel : tap.channel + tap.lanes, tap.row, list(tap.columns)]
-            for tap in conv.taps
-        ]
-        packed[panel] = np.concatenate([part.reshape(-1, LANES) for part in parts])
+        packed[panel] = np.concatenate(
+            [dense[tap.channel : tap.channel + tap.lanes, tap.row, tap.column] for tap in conv.taps]
+        )
     return packed, start
 
 

@@ -124,19 +124,6 @@ class ConvPlan:
         right = self.phases(1).index(phase) * self.columns + cells
         return down * self.line + right * self.lanes
 
-    @cached_property
-    def runs(self) -> tuple[tuple[int, ...], ...]:
-        """Columns of the kernel whose cells are neighbours in the workspace."""
-        runs: list[tuple[int, ...]] = []
-        at = self.steps(1)
-        for q in sorted(range(self.kernel[1]), key=lambda q: at[q]):
-            phase, cells = at[q]
-            if runs and at[runs[-1][-1]] == (phase, cells - 1):
-                runs[-1] += (q,)
-            else:
-                runs.append((q,))
-        return tuple(runs)
-
     def emit(self, out: Writer, *, taps: list[tuple[int, int]], fields: dict[str, str]) -> None:
         """The layer's record `conv` with its tables; taps are (offset, count)."""
         emit_table(out, "cf_tap", "taps", [f"{{{offset}, {count}}}" for offset, count in taps])

@@ -51,7 +51,8 @@ CF_INLINE void cf_sum_tile(const int pixels, const int panels, const int step, c
             sum[p][v] = cf_load(bias + v * CF_LANES);
     for (const cf_tap *tap = s->taps, *end = tap + s->taps_count; tap < end; tap++) {
         const float *cell = x + tap->offset;
-        for (int k = tap->count; k > 0; k--, cell++, w += 16) {
+        /* Taps of a planar map are one float each: a loop of so few rounds costs as much as they. */
+        for (int k = step == 1 ? 1 : tap->count; k > 0; k--, cell++, w += 16) {
             cf_vector row[CF_PANELS * CF_VECTORS];
             CF_UNROLL
             for (int v = 0; v < panels * CF_VECTORS; v++)

@@ -44,7 +44,7 @@ def load_model(source: str | PathLike[str] | onnx.ModelProto) -> tuple[onnx.Mode
         checker.check_model(model if isinstance(source, onnx.ModelProto) else str(source))
         if model.functions:
             model = inliner.inline_local_functions(model)
-    except Exception as error:  # noqa: BLE001  (the checker raises its own errors, RuntimeError, ValueError)
+    except Exception as error:  # noqa: BLE001  (whatever the checker raises)
         raise InputError(f"{where}: breaks a rule of ONNX: {_first_words(error)}") from None
     return model, folder
 

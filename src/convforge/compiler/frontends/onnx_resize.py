@@ -1,7 +1,8 @@
 """ONNX's Resize of maps: nearest and linear, in every coordinate mode that needs no region.
 
-The graph holds the row and column that each result reads, so the coordinates are computed here, in
-float64, and nothing is left to a formula.
+The graph holds the row and column that each result reads, so the coordinates are computed here,
+in float64, and nothing is left to a formula. A scale that is no float32 (0.6) puts a coordinate
+next to the whole or half place that it means (3 / 0.6 is 5): the nearest cell is that place's.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ def resize(call: Call) -> Value:
         if rounding not in ROUNDED:
             raise Unsupported(f"nearest_mode {rounding!r}; {', '.join(ROUNDED)} are supported")
         rows, columns = (
-            _whole(ROUNDED[rounding](line), end) for line, end in zip(places, last, strict=True)
+            _whole(ROUNDED[rounding](_meant(line)), end)
+            for line, end in zip(places, last, strict=True)
         )
         return call.emit("upsample_nearest", x, rows=rows, columns=columns)
     clipped = [np.clip(line, 0, end) for line, end in zip(places, last, strict=True)]
@@ -118,6 +120,11 @@ def _coordinates(mode: str, *, length: int, scale: float, size: int) -> Places:
         f"coordinate_transformation_mode {mode!r}; half_pixel, half_pixel_symmetric, asymmetric, "
         "align_corners and pytorch_half_pixel are supported"
     )
+
+
+def _meant(places: Places) -> Places:
+    near = np.round(2 * places) / 2
+    return np.where(np.abs(places - near) <= 1e-6 * (1 + near), near, places)
 
 
 def _whole(places: Places, last: int) -> tuple[int, ...]:

@@ -12,6 +12,7 @@
     │   ├── OutputError         a path that cannot be written
     │   ├── PackageError        an optional package that is missing, naming the extra to install
     │   └── ToolchainError      no C compiler, or one that failed
+    ├── Interrupted             a training that a signal stopped, after its state was saved
     └── VerifyError             a graph or plan that breaks its own rules: a defect in convforge
 
 Every message says where, what was expected, what was found and what to do, in one paragraph.
@@ -66,6 +67,14 @@ class PackageError(InputError):
 
 class ToolchainError(InputError):
     """No usable C compiler, or a C compiler that failed."""
+
+
+class Interrupted(ConvforgeError):  # noqa: N818 - nothing is wrong
+    """A training that a signal stopped, after its state was saved; `signal` is its number."""
+
+    def __init__(self, message: str, *, signal: int) -> None:
+        super().__init__(message)
+        self.signal = signal
 
 
 class VerifyError(ConvforgeError):

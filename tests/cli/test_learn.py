@@ -7,10 +7,11 @@ import pytest
 
 from convforge.classifier import Classifier
 from convforge.cli.learn import _data_name, _time_limit
-from convforge.errors import RecipeError
+from convforge.errors import Interrupted, RecipeError
 from convforge.loading import load
 from convforge.seal import ABI, seal
 from convforge.training.recipes import default_recipe
+from convforge.training.state import states
 
 QUICK = ("--epochs", "1", "--batch-size", "4", "--lr", "0.01")
 
@@ -97,6 +98,41 @@ def test_options_go_over_the_recipe_file_and_that_over_the_networks_own(train, p
     assert recipe["warmup"] == default_recipe("lenet5_relu").warmup
 
 
+def test_an_unfinished_run_goes_on_by_resume_and_starts_again_by_force_only(
+    train, refused, photos, tmp_path, monkeypatch
+):
+    file, folder = tmp_path / "c.safetensors", tmp_path / "c.run"
+    monkeypatch.setattr(Classifier, "save", lambda *_: 1 / 0)  # the power fails before the end
+    with pytest.raises(ZeroDivisionError):
+        train(photos, file=file)
+    monkeypatch.undo()
+    assert len(states(folder)) == 1
+    words = [folder, "has not ended", "--resume", "--force"]
+    refused("train", photos, "-n", "lenet5_relu", "-o", file, *QUICK, words=words)
+    result, _ = train(photos, "--resume", file=file)
+    assert result.code == 0, result.err
+    assert states(folder) == []
+    assert sorted(path.name for path in folder.iterdir()) == ["log.csv", "recipe.json"]
+
+
+def test_a_run_that_a_signal_stops_exits_with_its_number_and_says_how_to_go_on(
+    cli, photos, tmp_path, monkeypatch
+):
+    def stopped(*_, **__):
+        raise Interrupted("stopped after step 5; --resume goes on", signal=15)
+
+    monkeypatch.setattr("convforge.training.trainer.train", stopped)
+    result = cli("train", photos, "-n", "lenet5_relu", "-o", tmp_path / "c.safetensors")
+    assert result.code == 143
+    assert "--resume goes on" in result.err
+
+
+def test_some_damaged_images_are_left_out_where_that_is_allowed(train, photos):
+    damage(photos, kind="cut")
+    result, _ = train(photos, "--max-bad", "0.5", "--json")
+    assert result.code == 0, result.err
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"), [("90s", 90), ("90", 90), ("20m", 1200), ("1h30m", 5400), ("2h5s", 7205)]
 )
@@ -111,7 +147,7 @@ def test_a_time_limit_is_read_as_people_write_it(text, seconds, epochs):
         ("auto", None, "expected --time-limit beside it"),
         ("3", "20m", "leave out --epochs 3"),
         (None, "soon", "expected a time such as 90s"),
-        (None, "0s", "expected a time such as 90s"),
+        (None, "0s", "leaves no time"),
         (None, "", "expected a time such as 90s"),
         (None, "-5m", "expected a time such as 90s"),
     ],

@@ -31,9 +31,9 @@ def test_digits_are_stretched_to_the_input_and_normalised_by_their_own_statistic
     pixels, preprocess = read_pixels(source.open("digits"), input_shape=(1, 32, 32))
     assert preprocess.resize == preprocess.crop == (32, 32)
     assert preprocess.interpolation == "bicubic"
-    assert pixels["train"].shape == (1347, 32, 32, 1)
-    assert pixels["test"].shape == (450, 32, 32, 1)
-    x = preprocess.normalize(pixels["train"])
+    assert pixels["train"].pixels.shape == (1347, 32, 32, 1)
+    assert pixels["test"].pixels.shape == (450, 32, 32, 1)
+    x = preprocess.normalize(pixels["train"].pixels)
     assert float(x.mean()) == pytest.approx(0, abs=1e-4)
     assert float(x.std()) == pytest.approx(1, abs=1e-4)
 
@@ -42,7 +42,7 @@ def test_small_colour_squares_have_statistics_of_their_own_by_channel():
     images = images_of((SMALL, SMALL), (32, 32), (8, 8))
     pixels, preprocess = read_pixels(images, input_shape=(3, 48, 48))
     assert preprocess.resize == (48, 48)
-    exact = pixels["train"].reshape(-1, 3).astype(np.float64)
+    exact = pixels["train"].pixels.reshape(-1, 3).astype(np.float64)
     np.testing.assert_allclose(preprocess.mean, exact.mean(0), rtol=1e-12)
     np.testing.assert_allclose(preprocess.std, exact.std(0), rtol=1e-12)
 
@@ -59,8 +59,8 @@ def test_one_larger_or_oblong_image_makes_them_photographs(shape):
 def test_grey_photographs_are_normalised_by_their_own_statistics():
     images = images_of((100, 80), (90, 90), channels=1)
     pixels, preprocess = read_pixels(images, input_shape=(1, 56, 56))
-    assert preprocess.mean == (pytest.approx(pixels["train"].mean()),)
-    assert preprocess.std == (pytest.approx(pixels["train"].std()),)
+    assert preprocess.mean == (pytest.approx(pixels["train"].pixels.mean()),)
+    assert preprocess.std == (pytest.approx(pixels["train"].pixels.std()),)
 
 
 def test_the_kind_is_told_from_a_sample_of_the_first_to_the_last_image():
@@ -81,7 +81,27 @@ def test_all_damaged_images_are_named_those_to_test_on_too(tmp_path):
             Image.new("L", (8, 8)).save(tmp_path / part / label / "good.png")
         raw = (tmp_path / part / "a" / "good.png").read_bytes()
         (tmp_path / part / "b" / "bad.png").write_bytes(raw[:40])
+    images = source.open(tmp_path)
     with pytest.raises(DataError, match=r"2 of 6 images") as caught:
-        read_pixels(source.open(tmp_path), input_shape=(1, 8, 8))
+        read_pixels(images, input_shape=(1, 8, 8))
     assert "train/b/bad.png" in str(caught.value)
     assert "test/b/bad.png" in str(caught.value)
+    decoded, _ = read_pixels(images, input_shape=(1, 8, 8), max_bad=0.5)
+    assert [len(decoded[part].part) for part in ("train", "test")] == [2, 2]
+    assert [bad.name for bad in decoded["train"].bad] == ["train/b/bad.png"]
+
+
+def test_uncropped_images_to_train_on_keep_what_the_crop_would_cut_off():
+    images = images_of((100, 80), (60, 90))
+    pixels, preprocess = read_pixels(images, input_shape=(3, 56, 56), uncropped=True)
+    assert [image.shape for image in pixels["train"].pixels] == [(80, 64, 3), (64, 96, 3)]
+    assert preprocess.crop == (56, 56)
+
+
+def test_statistics_of_images_of_several_sizes_are_those_of_all_their_pixels():
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 256, (5 + i, 9, 3), np.uint8) for i in range(3)]
+    every = np.concatenate([picture.reshape(-1, 3) for picture in pictures]).astype(float)
+    mean, std = channel_statistics(pictures)
+    np.testing.assert_allclose(mean, every.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(std, every.std(0), rtol=1e-12)

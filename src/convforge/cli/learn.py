@@ -1,13 +1,15 @@
 """The commands that learn from images and measure: `train` and `evaluate`."""
 
 import json
+import os
 import re
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from convforge.card import Card
 from convforge.cli import console, tables
 from convforge.cli.options import ArgumentOption, ForceFlag, JsonFlag, arguments_from
 from convforge.errors import OutputError, RecipeError
@@ -94,23 +96,33 @@ def train(
         int | None, typer.Option(help="Side of the network's input in pixels.")
     ] = None,
     arguments: ArgumentOption = None,
+    max_bad: Annotated[
+        float, typer.Option(help="Share of a part's images that may be damaged and are left out.")
+    ] = 0.01,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the run's state and log; by default the file's name .run."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the state in the run's folder.")
+    ] = False,
+    save_every: Annotated[
+        str, typer.Option(help="How often the state is saved between epochs.", metavar="TIME")
+    ] = "60s",
     force: ForceFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Train a network on images and save the classifier.
 
+    Ctrl-C and SIGTERM end it after the step under way; the same command with --resume goes on from
+    there, also after a crash. Started by torchrun, all processes train together.
+
     A folder has train/ and, if there are any, val/ and test/, each with one folder a class; or
     class folders only, of which a fifth of the images are then held out to test on.
     """
     catalog.entry(network)
-    file = output or Path(f"{_data_name(data)}.safetensors")
-    check_destination(file)
-    if file.exists() and not force:
-        raise OutputError(
-            f"{file}: exists already; name another file with --output, or replace it with --force"
-        )
-    limit = _time_limit(epochs, time_limit)
-    overrides = {
+    file = _destination(output, data=data, force=force)
+    over = {
         "epochs": None if epochs in {None, "auto"} else _whole(epochs),
         "batch_size": batch_size,
         "optimizer": opt,
@@ -120,25 +132,32 @@ def train(
         "label_smoothing": smoothing,
         "seed": seed,
     }
+    limit = _time_limit(epochs, time_limit)
+    every = _seconds(save_every, option="--save-every")
     with console.progress_bar("loading torch") as progress:
-        chosen = with_fields(find_recipe(network, recipe), overrides)
-        from convforge.training import trainer  # noqa: PLC0415  (imports torch)
+        from convforge.training import journal, trainer  # noqa: PLC0415  (imports torch)
 
+        folder = run or file.with_suffix(".run")
+        if not resume:
+            journal.start_again(folder, force=force)
         classifier = trainer.train(
             data,
             network=network,
-            recipe=chosen,
+            recipe=with_fields(find_recipe(network, recipe), over),
             time_limit=limit,
             weights=weights,
             input_size=input_size,
             arguments=arguments_from(arguments),
+            max_bad=max_bad,
+            folder=folder,
+            save_every=every,
             progress=progress,
         )
+        if os.environ.get("RANK", "0") != "0":
+            return  # of a team the first one writes
         classifier.save(file)
-    if as_json:
-        console.show_json(_training_record(file, classifier.card.dumps()))
-    else:
-        console.show(*tables.training(classifier.card), tables.saved(file))
+        journal.clear_states(folder)
+    _show_trained(classifier.card, file, as_json=as_json)
 
 
 def evaluate(
@@ -173,6 +192,17 @@ def evaluate(
         console.show(*tables.evaluation(evaluation, title=str(file), seconds=seconds))
 
 
+def _destination(output: Path | None, *, data: str, force: bool) -> Path:
+    """The classifier's file, refused before the work where it cannot be written or is there."""
+    file = output or Path(f"{_data_name(data)}.safetensors")
+    check_destination(file)
+    if file.exists() and not force:
+        raise OutputError(
+            f"{file}: exists already; name another file with --output, or replace it with --force"
+        )
+    return file
+
+
 def _data_name(data: str) -> str:
     """What to call a classifier of this data: the folder's own name, also where it is "."."""
     path = Path(data)
@@ -190,27 +220,30 @@ def _time_limit(epochs: str | None, text: str | None) -> float | None:
             f"--time-limit {text}: sets the number of epochs itself; leave out --epochs {epochs}, "
             "or say --epochs auto"
         )
-    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", text)
-    seconds = 0.0
-    if found is not None:
-        hours, minutes, rest = (int(part or 0) for part in found.groups())
-        seconds = 3600.0 * hours + 60 * minutes + rest
+    seconds = _seconds(text, option="--time-limit")
     if seconds == 0:
-        raise RecipeError(f"--time-limit {text}: expected a time such as 90s, 20m or 1h30m")
+        raise RecipeError(f"--time-limit {text}: leaves no time; expected one such as 20m")
     return seconds
+
+
+def _seconds(text: str, *, option: str) -> float:
+    found = re.fullmatch(r"(?=\d)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", text)
+    if found is None:
+        raise RecipeError(f"{option} {text}: expected a time such as 90s, 20m or 1h30m")
+    hours, minutes, rest = (int(part or 0) for part in found.groups())
+    return 3600.0 * hours + 60 * minutes + rest
 
 
 def _whole(epochs: str | None) -> int | str | None:
     return int(epochs) if epochs is not None and epochs.lstrip("-").isdigit() else epochs
 
 
-def _training_record(file: Path, card: str) -> dict[str, Any]:
-    """The card, but for the long list of held-out images, and where it was saved."""
-    fields = json.loads(card)
+def _show_trained(card: Card, file: Path, *, as_json: bool) -> None:
+    """What was trained; as JSON the card, but for the long list of held-out images."""
+    if not as_json:
+        console.show(*tables.training(card), tables.saved(file))
+        return
+    fields = json.loads(card.dumps())
     split = {key: value for key, value in fields["data"]["split"].items() if key != "test"}
-    return {
-        "file": str(file),
-        "file_bytes": file.stat().st_size,
-        **fields,
-        "data": {**fields["data"], "split": split},
-    }
+    record = {"file": str(file), "file_bytes": file.stat().st_size, **fields}
+    console.show_json({**record, "data": {**fields["data"], "split": split}})

@@ -4,6 +4,7 @@
     1    a defect in convforge
     2    something given cannot be used; one paragraph on stderr says what, and what would be
     130  interrupted with Ctrl-C
+    143  ended by SIGTERM, a training after its state was saved
 
 Results go to stdout, everything else to stderr. torch is imported by the commands that need it,
 when they need it.
@@ -17,7 +18,7 @@ from typing import Annotated
 import typer
 
 from convforge.cli import console, inspect, learn, measure, ship
-from convforge.errors import ConvforgeError, InputError
+from convforge.errors import ConvforgeError, InputError, Interrupted
 from convforge.version import __version__
 
 # What `pip install "convforge[EXTRA]"` brings, by the name that Python imports it by.
@@ -66,12 +67,8 @@ def run(arguments: Sequence[str]) -> int:
         typer.main.get_command(app)(list(arguments), prog_name="convforge")
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else int(done.code is not None)
-    except InputError as error:
-        console.show_error(str(error))
-        return 2
     except ConvforgeError as error:
-        console.show_error(f"{error} (a defect in convforge: please report it)")
-        return 1
+        return _explain(error)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in EXTRAS:
@@ -87,6 +84,15 @@ def run(arguments: Sequence[str]) -> int:
         console.show_error(f"{error.filename}: {error.strerror}")
         return 2
     return 0
+
+
+def _explain(error: ConvforgeError) -> int:
+    """Show what was raised on purpose as a paragraph; gives the exit code."""
+    if isinstance(error, InputError | Interrupted):
+        console.show_error(str(error))
+        return 2 if isinstance(error, InputError) else 128 + error.signal
+    console.show_error(f"{error} (a defect in convforge: please report it)")
+    return 1
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001  (typer calls it with the option's value)

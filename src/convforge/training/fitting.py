@@ -1,6 +1,6 @@
-"""The loop: steps, epochs, what is watched on the way.
+"""The loop: steps, epochs, what is watched and kept on the way.
 
-an epoch = order of the images → for every batch: one step of the learner → measure on "val"
+an epoch = order of the images → for every batch: one step of the learner → validate → log
 """
 
 from __future__ import annotations
@@ -9,45 +9,58 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convforge.images.stored import take
 from convforge.training.course import Course, Fitted, warning
 from convforge.training.draws import order
 from convforge.training.learner import Batch, Learner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
+    from convforge.images.stored import Pixels
     from convforge.images.threads import Progress
+    from convforge.networks.contract import ConvNet
+    from convforge.training.journal import Journal
     from convforge.training.recipe import Recipe
-
-    Stored = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
 
 
 def fit(
     learner: Learner,
-    pixels: Stored,
+    pixels: Pixels,
     labels: NDArray[np.int64],
     *,
+    validate: Callable[[ConvNet], float] | None = None,
+    journal: Journal | None = None,
     progress: Progress | None = None,
 ) -> Course:
     """Train on stored images uint8 [h, w, C] with labels int64 [N]; the learner's net is changed.
 
-    `progress` is called after every step. The same images, labels and learner give the same
-    weights to the bit. Raises RecipeError where the loss diverges.
+    `validate` gives the accuracy of the network after an epoch; the best one, the latest of equals,
+    is what is left in the end. `journal` keeps the run, and has where it goes on. `progress` is
+    called after every step.
+
+    The same images, labels and learner give the same weights to the bit, whether the run was
+    interrupted or not. Raises RecipeError where the loss diverges, Interrupted where a signal
+    stopped the run.
     """
-    recipe = learner.recipe
-    steps = total_steps(len(labels), recipe)
-    most_frequent = float(np.bincount(labels).max() / len(labels))
-    course = Course()
+    steps = total_steps(len(labels), learner.recipe)
+    course = (journal and journal.restore(learner)) or Course()
     learner.net.train()
     for epoch, batch in _batches(pixels, labels, learner=learner, start=course.step):
-        if course.step == epoch * steps_an_epoch(len(labels), recipe):
+        if course.step == epoch * steps_an_epoch(len(labels), learner.recipe):
             course.seen = Fitted()
-        _learn(batch, course, learner=learner, steps=steps)
+        stopping = _learn(batch, course, learner=learner, steps=steps, journal=journal)
+        ended = course.step == (epoch + 1) * steps_an_epoch(len(labels), learner.recipe)
+        if ended:
+            _end_epoch(course, learner=learner, steps=steps, validate=validate)
+        if journal is not None:
+            journal.after_step(learner, course, stopping=stopping, epoch_ended=ended)
         if progress is not None:
             figures = f"loss {course.seen.loss:.3f}, accuracy {course.seen.accuracy:.1%}"
-            progress(course.step, steps, f"epoch {epoch + 1}/{recipe.epochs}, {figures}")
+            progress(course.step, steps, f"epoch {epoch + 1}/{learner.recipe.epochs}, {figures}")
+    most_frequent = float(np.bincount(labels).max() / len(labels))
     course.warning = warning(course.seen, chance=learner.chance_loss, most_frequent=most_frequent)
     learner.finish()
     return course
@@ -64,7 +77,7 @@ def total_steps(count: int, recipe: Recipe) -> int:
 
 
 def _batches(
-    pixels: Stored, labels: NDArray[np.int64], *, learner: Learner, start: int
+    pixels: Pixels, labels: NDArray[np.int64], *, learner: Learner, start: int
 ) -> Iterator[tuple[int, Batch]]:
     """(epoch, this process's part of a batch) from step `start` on; all batches have one size.
 
@@ -77,14 +90,44 @@ def _batches(
         for index in range(max(0, start - epoch * an_epoch), an_epoch):
             whole = rows[index * size : (index + 1) * size]
             own = learner.team.share(whole)
-            stored = pixels[own] if isinstance(pixels, np.ndarray) else [pixels[i] for i in own]
-            yield epoch, Batch(stored, labels[own], whole=len(whole))
+            yield epoch, Batch(take(pixels, own), labels[own], whole=len(whole))
 
 
-def _learn(batch: Batch, course: Course, *, learner: Learner, steps: int) -> None:
-    """One step, and what the whole team saw in it."""
-    recipe = learner.recipe
+def _learn(
+    batch: Batch, course: Course, *, learner: Learner, steps: int, journal: Journal | None
+) -> bool:
+    """One step, what the whole team saw in it, and whether any of it is asked to stop."""
+    stop = 0.0 if journal is None else float(journal.stop.signal)
     own = learner.step(batch, step=course.step, steps=steps)
-    loss, right = learner.team.sum(np.array(own, np.float64)).tolist()
+    loss, right, stops = learner.team.sum(np.array([*own, stop], np.float64)).tolist()
     course.add(count=batch.whole, loss=loss, right=int(right))
-    course.check(loss=loss, steps=steps, chance=learner.chance_loss, rate=recipe.learning_rate)
+    rate = learner.recipe.learning_rate
+    course.check(loss=loss, steps=steps, chance=learner.chance_loss, rate=rate)
+    return bool(stops)
+
+
+def _end_epoch(
+    course: Course,
+    *,
+    learner: Learner,
+    steps: int,
+    validate: Callable[[ConvNet], float] | None,
+) -> None:
+    """Validate, keep the best, and write the epoch's row into the history."""
+    row = {
+        "epoch": len(course.history) + 1,
+        "step": course.step,
+        "seconds": round(course.seconds, 3),
+        "learning_rate": learner.recipe.rate(course.step - 1, steps=steps),
+        "loss": course.seen.loss,
+        "accuracy": course.seen.accuracy,
+    }
+    if validate is not None:
+        learner.team.share_buffers(learner.net)
+        with learner.averaged() as net:
+            row["val_top1"] = top1 = validate(net)
+        learner.net.train()
+        if not course.best or top1 >= course.best["top1"]:
+            course.best = {"epoch": row["epoch"], "top1": top1}
+            learner.keep_best()
+    course.history.append(row)

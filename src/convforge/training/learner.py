@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from convforge.training.machine import PLAIN, Machine
 from convforge.training.optimizer import build_optimizers, set_rate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -76,10 +77,12 @@ class Learner:
         self.net = net.to(machine.device)
         if recipe.batch_norm == "frozen":
             freeze_normalization(net)
-        self.recipe, self.machine, self.team = recipe, machine, team
+        self.recipe, self.preprocess = recipe, preprocess
+        self.machine, self.team = machine, team
         if recipe.small_images:
             _check_small_images(net)
         self.optimizers = build_optimizers(net, recipe)
+        self.best: dict[str, Tensor] = {}
         self.average = Average(net, decay=recipe.average) if recipe.average else None
         self.chance_loss = math.log(net.num_classes)
         self._mean = torch.tensor(preprocess.mean, device=machine.device).view(-1, 1, 1)
@@ -131,10 +134,45 @@ class Learner:
         with contextlib.nullcontext() if self.average is None else self.average.inside(self.net):
             yield self.net
 
+    def keep_best(self) -> None:
+        """Remember the network as it would be kept now."""
+        with self.averaged() as net:
+            self.best = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+
     def finish(self) -> None:
-        """Leave the average in the network, if there is one."""
-        if self.average is not None:
+        """Leave in the network what is kept: the best, else the average, else the last weights."""
+        if self.best:
+            put(self.net, self.best)
+        elif self.average is not None:
             put(self.net, self.average.values)
+
+    def state(self) -> dict[str, Tensor]:
+        """All tensors that the next step depends on, and the best ones, by name."""
+        held = {"net": self.net.state_dict(), "best": self.best}
+        if self.average is not None:
+            held["average"] = self.average.values
+        for number, optimizer in enumerate(self.optimizers):
+            for index, values in optimizer.state_dict()["state"].items():
+                held[f"optimizer{number}/{index}"] = values
+        return {f"{where}/{name}": t for where, state in held.items() for name, t in state.items()}
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put back what `state` gave, of a learner that was made alike."""
+        held: dict[str, dict[str, Tensor]] = defaultdict(dict)
+        for name, tensor in tensors.items():
+            where, _, key = name.rpartition("/")
+            held[where][key] = tensor
+        put(self.net, held["net"])
+        self.best = held["best"]
+        if self.average is not None:
+            for name, value in held["average"].items():
+                self.average.values[name].copy_(value)
+        for number, optimizer in enumerate(self.optimizers):
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            for index, parameter in enumerate(parameters):
+                state = held[f"optimizer{number}/{index}"]
+                if state:
+                    optimizer.state[parameter] = {k: _like(v, parameter) for k, v in state.items()}
 
     def _gradients(self, x: Tensor, targets: Tensor, *, whole: int) -> tuple[Tensor, Tensor]:
         """Add the gradients of a batch to the weights, part by part; gives loss and logits."""
@@ -170,6 +208,16 @@ class Learner:
             dtype=torch.bfloat16,
             enabled=self.machine.precision == "bf16",
         )
+
+
+def _like(value: Tensor, parameter: Tensor) -> Tensor:
+    """A value of an optimiser as it lay in memory: as its parameter does, or a number alone.
+
+    The same sums over another layout may differ in their last bits.
+    """
+    if value.shape != parameter.shape:
+        return value
+    return torch.empty_like(parameter, requires_grad=False).copy_(value)
 
 
 def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:

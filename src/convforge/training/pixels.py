@@ -1,4 +1,4 @@
-"""What a network is trained on: the preprocessing that suits the data, and its pixels in memory.
+"""What a network is trained on: the preprocessing that suits the data, and its pixels, decoded.
 
     published weights                            what they were published with
     small squares (up to 64 px: digits, CIFAR)   stretched to the input, bicubic
@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convforge.errors import DataError
-from convforge.images.decoding import decode_images
+from convforge.images.decoding import MAX_BAD, decode_images
 from convforge.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
+from convforge.images.stored import Uncropped, take
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
-
+    from convforge.images.cache import Cache
     from convforge.images.dataset import Images, Split
+    from convforge.images.decoding import Decoded
+    from convforge.images.stored import Geometry, Pixels
+    from convforge.images.threads import Progress
 
 SMALL = 64  # pixels a side: a larger square is taken for a photograph
 SAMPLE = 32  # images that are looked at to tell small squares from photographs
@@ -36,60 +37,55 @@ def read_pixels(
     images: Images,
     *,
     input_shape: tuple[int, int, int],
+    uncropped: bool = False,
     preprocess: Preprocess | None = None,
-    progress: Callable[[int, int, str], None] | None = None,
-) -> tuple[dict[str, NDArray[np.uint8]], Preprocess]:
-    """Every image resized and cropped, uint8 [N, H, W, C] a part, and how that was done.
+    max_bad: float = MAX_BAD,
+    cache: Cache | None = None,
+    progress: Progress | None = None,
+) -> tuple[dict[str, Decoded], Preprocess]:
+    """Every part decoded and resized, and how that was done.
 
     `input_shape` is the network's (C, H, W). `preprocess` is what the network's weights were made
-    for, where they were not drawn at random; without it, it is chosen to suit the images.
+    for, where they were not drawn at random; without it, it is chosen to suit the images. With
+    `uncropped`, images to train on keep what the centre crop would cut off, to draw crops from.
 
     Parts to test on are read too, so that a damaged image is found before the training and not
-    after it. Raises DataError naming all of them, or where the result would not fit the machine's
-    memory.
+    after it. Raises DataError naming them where they are over the share `max_bad` of a part, or
+    where the result would not fit the machine's memory and there is no cache.
     """
-    if preprocess is not None:
-        return _decode_all(images, preprocess, progress=progress), preprocess
-    small = _has_small_squares(images.splits["train"])
-    preprocess = _geometry(input_shape, small=small)
-    pixels = _decode_all(images, preprocess, progress=progress)
-    if small or len(preprocess.mean) == 1:
-        mean, std = channel_statistics(pixels["train"])
-        preprocess = dataclasses.replace(preprocess, mean=mean, std=std)
-    return pixels, preprocess
+    small = preprocess is None and _has_small_squares(images.splits["train"])
+    chosen = preprocess or _geometry(input_shape, small=small)
+    geometries: dict[str, Geometry] = dict.fromkeys(images.splits, chosen)
+    if uncropped:
+        geometries["train"] = Uncropped(chosen)
+    decoded = decode_images(images, geometries, max_bad=max_bad, cache=cache, progress=progress)
+    if preprocess is None and (small or len(chosen.mean) == 1):
+        mean, std = channel_statistics(decoded["train"].pixels)
+        chosen = dataclasses.replace(chosen, mean=mean, std=std)
+    return decoded, chosen
 
 
-def _decode_all(
-    images: Images,
-    preprocess: Preprocess,
-    *,
-    progress: Callable[[int, int, str], None] | None,
-) -> dict[str, NDArray[np.uint8]]:
-    every_part = dict.fromkeys(images.splits, preprocess)
-    decoded = decode_images(images, every_part, max_bad=0.0, progress=progress)
-    return {name: np.asarray(one.pixels) for name, one in decoded.items()}
-
-
-def channel_statistics(
-    pixels: NDArray[np.uint8],
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel of uint8 [N, H, W, C], in units of 0…255.
+def channel_statistics(pixels: Pixels) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel of images uint8 [h, w, C], in units of 0…255.
 
     From the counts of the 256 values, so free of rounding errors that grow with N. A deviation
     under 1, of images that are all of one colour, is given as 1: it would only amplify noise.
     """
     values = np.arange(256.0)
-    means, deviations = [], []
-    for channel in range(pixels.shape[-1]):
-        counts = np.zeros(256, np.int64)
-        for start in range(0, len(pixels), _CHUNK):
-            chunk = pixels[start : start + _CHUNK, ..., channel]
-            counts += np.bincount(chunk.reshape(-1), minlength=256)
-        mean = float(values @ counts / counts.sum())
-        variance = float((values - mean) ** 2 @ counts / counts.sum())
-        means.append(mean)
-        deviations.append(max(variance**0.5, 1.0))
-    return tuple(means), tuple(deviations)
+    counts = np.zeros((pixels[0].shape[-1], 256), np.int64)
+    for start in range(0, len(pixels), _CHUNK):
+        rows = np.arange(start, min(start + _CHUNK, len(pixels)))
+        flat = np.concatenate([image.reshape(-1, len(counts)) for image in take(pixels, rows)])
+        for channel in range(len(counts)):
+            counts[channel] += np.bincount(flat[:, channel], minlength=256)
+    totals = counts.sum(axis=1)
+    means = counts @ values / totals
+    variances = [
+        (values - mean) ** 2 @ count / total
+        for mean, count, total in zip(means, counts, totals, strict=True)
+    ]
+    deviations = [max(float(variance) ** 0.5, 1.0) for variance in variances]
+    return tuple(means.tolist()), tuple(deviations)
 
 
 def _has_small_squares(split: Split) -> bool:

@@ -24,7 +24,8 @@ NAMED = ("fast", "paper")
 SUFFIXES = (".yaml", ".yml", ".json")
 
 _SMALL_MOVES = Augment(shift=4, flip=True)
-_WINDOWS = Augment(shift=14, flip=True)
+_WINDOWS = Augment(crop="random", flip=True)
+_SCALED_WINDOWS = Augment(crop="resized", scale=(0.08, 1.0), flip=True)
 # Chosen on the digits split by seeds 100 to 119, not 0 to 4 (docs/training.md). A mirrored digit is
 # none. The logits of `lenet5`, squared distances, are large at first: from a rate of 0.014 on,
 # training diverges for some seeds.
@@ -75,7 +76,7 @@ _VGG_PAPER = Recipe(
 # Section 6: the rate falls by 4 % every 8 epochs. Epochs, batch and first rate are not published.
 _GOOGLENET_PAPER = Recipe(
     **{**_CLASSICAL, "schedule": "exponential"},
-    epochs=250, batch_size=256, learning_rate=0.01, weight_decay=2e-4, augment=_WINDOWS,
+    epochs=250, batch_size=256, learning_rate=0.01, weight_decay=2e-4, augment=_SCALED_WINDOWS,
 )  # fmt: skip
 # Section 3.4: 600,000 steps of 256 images, which are 120 epochs; divided by 10 at plateaus.
 _RESNET_PAPER = Recipe(
@@ -95,13 +96,13 @@ _RESNET_CIFAR_PAPER = Recipe(
 _MOBILENET_PAPER = Recipe(
     epochs=230, batch_size=96, optimizer="rmsprop", momentum=0.9, learning_rate=0.045,
     schedule="exponential", warmup=0.0, weight_decay=4e-5, label_smoothing=0.1,
-    augment=_WINDOWS,
+    augment=_SCALED_WINDOWS,
 )  # fmt: skip
 # Section 5.2: RMSProp, 0.256 for batches of 4096, 0.97 every 2.4 epochs; AutoAugment is left out.
 _EFFICIENTNET_PAPER = Recipe(
     epochs=350, batch_size=4096, optimizer="rmsprop", momentum=0.9, learning_rate=0.256,
     schedule="exponential", warmup=0.014, weight_decay=1e-5, label_smoothing=0.1, average=0.9999,
-    augment=_WINDOWS,
+    augment=_SCALED_WINDOWS,
 )  # fmt: skip
 
 PAPER: dict[str, Recipe] = {

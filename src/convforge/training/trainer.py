@@ -17,30 +17,33 @@ from convforge.classifier import Classifier
 from convforge.errors import NetworkError, RecipeError
 from convforge.evaluation import measure
 from convforge.images import source
+from convforge.images.cache import Cache
+from convforge.images.decoding import MAX_BAD
 from convforge.networks.catalog import create, entry
 from convforge.networks.weights import find, load_weights
 from convforge.prediction import softmax
 from convforge.pretrained import preprocessing
+from convforge.training.distributed import join
 from convforge.training.fitting import fit
+from convforge.training.journal import open_journal
 from convforge.training.learner import Learner
+from convforge.training.measuring import logits_of, top1
 from convforge.training.pixels import read_pixels
 from convforge.training.recipe import Recipe
 from convforge.training.recipes import find_recipe
+from convforge.training.state import read_identity
 from convforge.training.threads import suitable_threads
 from convforge.training.trial import epochs_within, step_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from convforge.images.dataset import Images
+    from convforge.images.decoding import Decoded
     from convforge.images.preprocess import Preprocess
     from convforge.images.threads import Progress
     from convforge.networks.contract import ConvNet
-
-_BATCH = 256  # images that are normalised at a time when the result is measured: bounds memory
+    from convforge.training.course import Course
 
 
 def train(
@@ -54,6 +57,9 @@ def train(
     weights: str | None = None,
     input_size: int | None = None,
     arguments: Mapping[str, Any] | None = None,
+    max_bad: float = MAX_BAD,
+    folder: Path | None = None,
+    save_every: float = 60.0,
     progress: Progress | None = None,
 ) -> Classifier:
     """Train `network` on the part "train" of `data` and measure it on "val" and "test".
@@ -64,11 +70,18 @@ def train(
     included, by the time that a few steps take. `input_size` and `arguments` are those of
     `networks.create`; channels and classes come from the data. `weights` is a tag of published
     weights or the path of a file, to start from; published ones bring their preprocessing along.
-    `progress(done, total, message)` is called while images are read and after every step.
+    Up to the share `max_bad` of a part's images may be damaged: they are left out, and counted as
+    wrong where it is measured. `progress(done, total, message)` is called while images are read and
+    after every step.
 
-    The same data, network, recipe and number of threads give the same weights to the bit; torch's
-    generator is afterwards as it was before. Raises DataError, NetworkError, WeightsError or
-    RecipeError before the first step, and RecipeError where the loss stops being finite.
+    `folder` keeps the run: its state every `save_every` seconds and after each epoch, and its log.
+    The state of the same run there is continued; Ctrl-C and SIGTERM save it and raise Interrupted.
+    Started by `torchrun`, all processes train together, and the first one writes.
+
+    The same data, network, recipe and number of threads give the same weights to the bit, also of
+    a run that was interrupted; torch's generator is afterwards as it was before. Raises DataError,
+    NetworkError, WeightsError or RecipeError before the first step, and RecipeError where the loss
+    diverges.
     """
     started = time.perf_counter()
     _check_names(network, weights)
@@ -76,29 +89,86 @@ def train(
         raise RecipeError("epochs and time_limit were both given; leave out one of them")
     recipe = _choose(recipe, network=network, epochs=epochs, seed=seed)
     images = source.open(data, progress=progress) if isinstance(data, str | Path) else data
-    with torch.random.fork_rng(devices=[]):
+    with join() as team, torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         net = _create(network, images, {"input_size": input_size, **(arguments or {})})
         _check_shift(recipe, input_shape=net.input_shape)
-        known = _start_from(net, weights, progress=progress)
-        pixels, preprocess = read_pixels(
-            images, input_shape=net.input_shape, preprocess=known, progress=progress
+        decoded, preprocess = read_pixels(
+            images,
+            input_shape=net.input_shape,
+            uncropped=recipe.augment.crop != "none",
+            preprocess=_start_from(net, weights, progress=progress),
+            max_bad=max_bad,
+            cache=Cache(),
+            progress=progress,
         )
         with suitable_threads(net, batch_size=recipe.batch_size):
-            train_part = pixels["train"], images.splits["train"].labels
             if time_limit is not None:
                 left = time_limit - (time.perf_counter() - started)
-                a_step = step_seconds(net, *train_part, recipe=recipe, preprocess=preprocess)
-                counts = {name: len(part) for name, part in images.splits.items()}
-                epochs = epochs_within(left, a_step=a_step, counts=counts, recipe=recipe)
-                recipe = dataclasses.replace(recipe, epochs=epochs)
-            learner = Learner(net, recipe=recipe, preprocess=preprocess)
-            course = fit(learner, *train_part, progress=progress)
+                recipe = _fitting(left, net, decoded, recipe, preprocess=preprocess, folder=folder)
             card = _card(net, images, weights=weights, preprocess=preprocess, recipe=recipe)
-            metrics = _measure(Classifier(net.eval(), card), images, pixels)
+            learner = Learner(net, recipe=recipe, preprocess=preprocess, team=team)
+            course = _fit(
+                learner, decoded, card, folder=folder, save_every=save_every, progress=progress
+            )
+            metrics = _measure(learner, decoded, images)
     metrics["train"] = {**dataclasses.asdict(course.seen), "warning": course.warning}
     metrics["seconds"] = round(time.perf_counter() - started, 3)
-    return Classifier(net, dataclasses.replace(card, metrics=metrics))
+    return Classifier(net.eval(), dataclasses.replace(card, metrics=metrics))
+
+
+def _fit(
+    learner: Learner,
+    decoded: Mapping[str, Decoded],
+    card: Card,
+    *,
+    folder: Path | None,
+    save_every: float,
+    progress: Progress | None,
+) -> Course:
+    """Train, with what is watched on the way: the part "val", and the folder of the run."""
+
+    def validate(net: ConvNet) -> float:
+        return top1(net, decoded["val"], preprocess=card.preprocess, team=learner.team)
+
+    identity = {
+        "network": card.network,
+        "arguments": card.arguments,
+        "recipe": card.recipe,
+        "data": {key: card.data.get(key) for key in ("fingerprint", "split", "weights")},
+        "machine": learner.machine.to_json(),
+    }
+    with open_journal(
+        folder, identity=identity, save_every=save_every, team=learner.team
+    ) as journal:
+        return fit(
+            learner,
+            decoded["train"].pixels,
+            decoded["train"].part.labels,
+            validate=validate if "val" in decoded else None,
+            journal=journal,
+            progress=progress,
+        )
+
+
+def _fitting(
+    seconds: float,
+    net: ConvNet,
+    decoded: Mapping[str, Decoded],
+    recipe: Recipe,
+    *,
+    preprocess: Preprocess,
+    folder: Path | None,
+) -> Recipe:
+    """The recipe with as many epochs as fit into a time, or as a run has that is continued."""
+    earlier = None if folder is None else read_identity(folder)
+    if earlier is not None:
+        return dataclasses.replace(recipe, epochs=earlier["recipe"]["epochs"])
+    train_part = decoded["train"].pixels, decoded["train"].part.labels
+    a_step = step_seconds(net, *train_part, recipe=recipe, preprocess=preprocess)
+    counts = {name: len(one.part) for name, one in decoded.items()}
+    epochs = epochs_within(seconds, a_step=a_step, counts=counts, recipe=recipe)
+    return dataclasses.replace(recipe, epochs=epochs)
 
 
 def _check_names(network: str, weights: str | None) -> None:
@@ -167,20 +237,17 @@ def _card(
     )
 
 
-def _measure(
-    classifier: Classifier, images: Images, pixels: Mapping[str, NDArray[np.uint8]]
-) -> dict[str, Any]:
+def _measure(learner: Learner, decoded: Mapping[str, Decoded], images: Images) -> dict[str, Any]:
     """`Evaluation.summary` by part, of the parts that were held out."""
+    net, preprocess, team = learner.net, learner.preprocess, learner.team
+    team.share_buffers(net)
     summaries = {}
     for name in ("val", "test"):
-        if name not in images.splits:
-            continue
-        resized = pixels[name]
-        batches = (resized[start : start + _BATCH] for start in range(0, len(resized), _BATCH))
-        probabilities = [
-            softmax(classifier.logits(classifier.preprocess.normalize(batch))) for batch in batches
-        ]
-        part = images.part(name, classes=images.classes)
-        evaluation = measure(probabilities, part, classes=images.classes, uri=images.uri)
-        summaries[name] = evaluation.summary()
+        if name in decoded:
+            part = decoded[name]
+            logits = logits_of(net, part, preprocess=preprocess, team=team)
+            evaluation = measure(
+                [softmax(logits)], part.part, bad=part.bad, classes=images.classes, uri=images.uri
+            )
+            summaries[name] = evaluation.summary()
     return summaries

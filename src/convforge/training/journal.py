@@ -1,0 +1,127 @@
+"""What a run leaves in its folder while it goes on: states to continue from, a log of epochs.
+
+NAME.run/state-00000120.safetensors, …     the two newest
+NAME.run/log.csv                           one row an epoch
+NAME.run/recipe.json                       as `--recipe` reads it
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+from convforge.errors import Interrupted, OutputError, RecipeError
+from convforge.training.distributed import ALONE, Team
+from convforge.training.log import write_log
+from convforge.training.recipe import Recipe
+from convforge.training.recipes import save_recipe
+from convforge.training.state import differences, load_state, save_state, states
+from convforge.training.stopping import Stop, stop_on_signals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from convforge.training.course import Course
+    from convforge.training.learner import Learner
+
+
+class Journal:
+    """Keeps a run in `folder`, which is made; a state is due every `save_every` seconds.
+
+    `identity` is what must be equal in a run that continues: plain JSON, with its "recipe".
+    `stop` says when a signal has come. Raises OutputError where the folder cannot be made.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        identity: Mapping[str, Any],
+        save_every: float,
+        stop: Stop,
+        team: Team = ALONE,
+    ) -> None:
+        self.folder, self.identity, self.team, self.stop = folder, identity, team, stop
+        self._save_every = save_every
+        self._started = self._saved = time.monotonic()
+        if team.rank == 0:
+            try:
+                folder.mkdir(exist_ok=True)
+            except OSError as error:
+                raise OutputError(
+                    f"{folder}: cannot be made ({error.strerror}); name another folder"
+                ) from None
+            save_recipe(Recipe.from_json(identity["recipe"]), folder / "recipe.json")
+
+    def restore(self, learner: Learner) -> Course | None:
+        """Put the newest state into the learner and give its course; None where there is none.
+
+        Raises RecipeError where it is of another run, saying what differs.
+        """
+        found = states(self.folder)
+        if not found:
+            return None
+        tensors, course, identity = load_state(found[-1])
+        differing = differences(self.identity, identity)
+        if differing:
+            raise RecipeError(
+                f"{found[-1]}: a state of another run: {'; '.join(differing[:3])}; give what is "
+                "there to continue it, or start again in another folder"
+            )
+        learner.load(tensors)
+        self._started -= course.seconds
+        return course
+
+    def after_step(
+        self, learner: Learner, course: Course, *, stopping: bool, epoch_ended: bool
+    ) -> None:
+        """Save and log where that is due. Raises Interrupted, after saving, where it is to stop.
+
+        The log is written anew, so that it has the epochs of the course and no others.
+        """
+        course.seconds = time.monotonic() - self._started
+        if self.team.rank == 0 and epoch_ended:
+            write_log(self.folder, course.history)
+        due = time.monotonic() - self._saved >= self._save_every
+        if self.team.rank == 0 and (due or stopping or epoch_ended):
+            save_state(self.folder, learner.state(), course=course, identity=self.identity)
+            self._saved = time.monotonic()
+        if stopping:
+            raise Interrupted(
+                f"stopped after step {course.step}, which is saved in {self.folder}; the same "
+                "command with --resume goes on from there",
+                signal=self.stop.signal or signal.SIGTERM,
+            )
+
+
+@contextlib.contextmanager
+def open_journal(
+    folder: Path | None, *, identity: Mapping[str, Any], save_every: float, team: Team = ALONE
+) -> Iterator[Journal | None]:
+    """The journal of a run in `folder`, with signals noted within; None where there is none."""
+    if folder is None:
+        yield None
+        return
+    with stop_on_signals() as stop:
+        yield Journal(folder, identity=identity, save_every=save_every, stop=stop, team=team)
+
+
+def start_again(folder: Path, *, force: bool) -> None:
+    """Remove the states of an earlier run where `force` allows that; else raise OutputError."""
+    if states(folder) and not force:
+        raise OutputError(
+            f"{folder}: has the state of a run that has not ended; go on with it by --resume, or "
+            "start again by --force"
+        )
+    if os.environ.get("RANK", "0") == "0":
+        clear_states(folder)
+
+
+def clear_states(folder: Path) -> None:
+    """Remove the states of a run that is finished, or that is to start again."""
+    for path in states(folder):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,24 @@
+"""The log of a run: one row an epoch, as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Any
+
+from convforge.files import write_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+COLUMNS = ("epoch", "step", "seconds", "learning_rate", "loss", "accuracy", "val_top1")
+
+
+def write_log(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    """Write `log.csv` in one piece; a column without a value in an epoch stays empty there."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    write_file(folder / "log.csv", text.getvalue().encode())

@@ -1,0 +1,48 @@
+"""What a network answers on decoded images, shared out among a team.
+
+Each process takes its share of the images, none twice and none padded in, and writes its rows into
+a table of zeros; the sum of the tables is the whole, to the bit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from convforge.classifier import evaluation_mode
+from convforge.images.stored import take
+from convforge.training.distributed import ALONE, Team
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from convforge.images.decoding import Decoded
+    from convforge.images.preprocess import Preprocess
+    from convforge.networks.contract import ConvNet
+
+BATCH = 64  # images that go through the network at a time: bounds the memory of its maps
+
+
+@torch.no_grad()
+def logits_of(
+    net: ConvNet, decoded: Decoded, *, preprocess: Preprocess, team: Team = ALONE
+) -> NDArray[np.float32]:
+    """float32 [N, K] of the images of a part, in evaluation mode, the same in every process."""
+    device = next(net.parameters()).device
+    table = np.zeros((len(decoded.part), net.num_classes), np.float32)
+    rows = team.share(np.arange(len(decoded.part)))
+    with evaluation_mode(net):
+        for start in range(0, len(rows), BATCH):
+            chosen = rows[start : start + BATCH]
+            x = torch.from_numpy(preprocess.normalize(np.stack(list(take(decoded.pixels, chosen)))))
+            table[chosen] = net(x.to(device)).float().cpu().numpy()
+    return team.sum(table)
+
+
+def top1(net: ConvNet, decoded: Decoded, *, preprocess: Preprocess, team: Team = ALONE) -> float:
+    """Share of right answers; an image that could not be decoded is a wrong one."""
+    logits = logits_of(net, decoded, preprocess=preprocess, team=team)
+    right = int((logits.argmax(1) == decoded.part.labels).sum())
+    return right / (len(decoded.part) + len(decoded.bad))

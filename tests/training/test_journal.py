@@ -1,0 +1,180 @@
+"""A run that is interrupted at any step ends with the weights of one that was not, bit by bit."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from convforge.errors import Interrupted, OutputError, RecipeError
+from convforge.images.augment import Augment
+from convforge.images.dataset import Images, Split
+from convforge.training.journal import clear_states, start_again
+from convforge.training.recipe import Recipe
+from convforge.training.recipes import find_recipe
+from convforge.training.state import states
+from convforge.training.trainer import train
+
+ROOT = Path(__file__).parents[2]
+RECIPES = {
+    "average, dropout, mixing, small images, validation": (
+        "mobilenet_v2",
+        Recipe(average=0.9, small_images=0.5, augment=Augment(shift=2, flip=True, mixup=0.2)),
+    ),
+    "muon": ("resnet20", Recipe(optimizer="muon", learning_rate=0.01)),
+    "adamw, onecycle": ("resnet20", Recipe(optimizer="adamw", schedule="onecycle")),
+    "rmsprop": ("resnet20", Recipe(optimizer="rmsprop", learning_rate=0.002, batch_norm="frozen")),
+    "no momentum": ("lenet5_relu", Recipe(momentum=0.0)),
+}
+
+
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+def stripes(*, validation):
+    """24 images to train on, of three classes; 9 to validate on."""
+    rng = np.random.default_rng(0)
+
+    def part(name, count):
+        labels = np.arange(count) % 3
+        pixels = rng.integers(0, 150, (count, 32, 32, 3), np.uint8)
+        for image, label in zip(pixels, labels, strict=True):
+            image[10 * label : 10 * label + 10] += 80
+        names = tuple(f"{name}/{i}" for i in range(count))
+        return Split(name=name, names=names, labels=labels, read=pixels.__getitem__)
+
+    splits = {"train": part("train", 24)}
+    if validation:
+        splits["val"] = part("val", 9)
+    return Images(uri="", classes=("a", "b", "c"), channels=3, splits=splits, fingerprint="0")
+
+
+def run(network, recipe, *, folder=None, kill_at=None, **options):
+    def progress(done, total, message):
+        if message.startswith("epoch") and done == kill_at:
+            raise Killed
+
+    mobile = network == "mobilenet_v2"
+    return train(
+        stripes(validation=mobile),
+        network=network,
+        recipe=recipe,
+        arguments={"width": 0.25} if mobile else {},
+        folder=folder,
+        progress=progress,
+        **{"input_size": 32, "epochs": 3, "save_every": 0.0, **options},
+    )
+
+
+def equal(one, other):
+    expected = other.net.state_dict()
+    return all(torch.equal(tensor, expected[name]) for name, tensor in one.net.state_dict().items())
+
+
+def small(recipe):
+    return Recipe.from_json({**recipe.to_json(), "batch_size": 8})
+
+
+@pytest.mark.parametrize("case", RECIPES)
+def test_interrupted_at_five_steps_it_ends_as_if_it_had_not_been(case, tmp_path):
+    network, recipe = RECIPES[case][0], small(RECIPES[case][1])
+    whole = run(network, recipe)
+    for step in (1, 3, 4, 8, 9):  # of 9: in an epoch, at its end, at the end of all
+        with pytest.raises(Killed):
+            run(network, recipe, folder=tmp_path, kill_at=step)
+        assert len(states(tmp_path)) <= 2
+    again = run(network, recipe, folder=tmp_path)
+    assert equal(again, whole)
+    assert {**again.card.metrics, "seconds": 0} == {**whole.card.metrics, "seconds": 0}
+
+
+def test_a_state_that_is_not_of_every_step_is_enough(tmp_path):
+    recipe = small(Recipe())
+    whole = run("resnet20", recipe)
+    for step in (5, 6, 7):
+        with pytest.raises(Killed):
+            run("resnet20", recipe, folder=tmp_path, kill_at=step, save_every=1e6)
+    assert [path.stem for path in states(tmp_path)] == ["state-00000003", "state-00000006"]
+    again = run("resnet20", recipe, folder=tmp_path)
+    assert equal(again, whole)
+
+
+def test_a_signal_saves_the_step_and_stops_and_the_run_goes_on(tmp_path):
+    recipe = small(Recipe())
+    whole = run("resnet20", recipe)
+
+    def progress(done, total, message):
+        if message.startswith("epoch") and done == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted, match=r"stopped after step 5.*--resume") as caught:
+        train(
+            stripes(validation=False),
+            network="resnet20",
+            recipe=recipe,
+            epochs=3,
+            folder=tmp_path,
+            save_every=1e6,
+            progress=progress,
+        )
+    assert caught.value.signal == signal.SIGTERM
+    assert states(tmp_path)[-1].stem == "state-00000005"
+    again = run("resnet20", recipe, folder=tmp_path)
+    assert equal(again, whole)
+
+
+def test_another_run_is_refused_saying_what_differs(tmp_path):
+    recipe = small(Recipe())
+    run("resnet20", recipe, folder=tmp_path)
+    other = Recipe.from_json({**recipe.to_json(), "learning_rate": 0.2})
+    with pytest.raises(RecipeError, match=r"recipe\.learning_rate is 0\.05 there and 0\.2 here"):
+        run("resnet20", other, folder=tmp_path)
+    with pytest.raises(RecipeError, match="network is 'resnet20' there and 'plain20' here"):
+        run("plain20", recipe, folder=tmp_path)
+
+
+def test_log_and_recipe_lie_beside_the_states(tmp_path):
+    recipe = small(RECIPES["average, dropout, mixing, small images, validation"][1])
+    with pytest.raises(Killed):
+        run("mobilenet_v2", recipe, folder=tmp_path / "new", kill_at=7)
+    run("mobilenet_v2", recipe, folder=tmp_path / "new")
+    with (tmp_path / "new" / "log.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert all(0 <= float(row["val_top1"]) <= 1 for row in rows)
+    written = find_recipe("mobilenet_v2", tmp_path / "new" / "recipe.json")
+    assert written == Recipe.from_json({**recipe.to_json(), "epochs": 3})
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    with pytest.raises(OutputError, match="cannot be made"):
+        run("resnet20", small(Recipe()), folder=tmp_path / "absent" / "run")
+
+
+def test_starting_again_needs_force_and_clears(tmp_path):
+    start_again(tmp_path / "absent", force=False)
+    run("resnet20", small(Recipe()), folder=tmp_path)
+    with pytest.raises(OutputError, match="--resume, or start again by --force"):
+        start_again(tmp_path, force=False)
+    start_again(tmp_path, force=True)
+    assert states(tmp_path) == []
+    clear_states(tmp_path)
+
+
+@pytest.mark.slow
+def test_killed_five_times_one_and_two_processes_end_as_if_they_had_not_been():
+    command = [sys.executable, "benchmarks/resume.py", "--network", "resnet20"]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["processes"] for line in found] == [1, 2]
+    assert all(line["equal_to_the_bit"] for line in found)
+    assert all(0 < max(line["killed_after_steps"]) < line["steps"] for line in found)

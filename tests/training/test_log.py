@@ -1,0 +1,19 @@
+"""log.csv: a row an epoch, numbers as they are, written anew."""
+
+from __future__ import annotations
+
+import csv
+
+from convforge.training.log import COLUMNS, write_log
+
+
+def test_every_epoch_has_a_row_and_what_is_not_known_is_empty(tmp_path):
+    row = dict.fromkeys(COLUMNS[:-1], 1 / 3)
+    write_log(tmp_path, [{"epoch": 9}])
+    write_log(tmp_path, [{**row, "epoch": 1}, {**row, "epoch": 2, "val_top1": 0.5}])
+    with (tmp_path / "log.csv").open(newline="") as file:
+        first, second = csv.DictReader(file)
+    assert tuple(first) == COLUMNS
+    assert (first["epoch"], second["epoch"]) == ("1", "2")
+    assert (first["val_top1"], second["val_top1"]) == ("", "0.5")
+    assert float(first["loss"]) == 1 / 3

@@ -1,0 +1,62 @@
+"""Logits of decoded images: those of the network, batch by batch; bad images count as wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from convforge.images.dataset import Split
+from convforge.images.decoding import Bad, Decoded
+from convforge.images.preprocess import Preprocess
+from convforge.networks.catalog import create
+from convforge.training import measuring
+from convforge.training.distributed import Team
+from convforge.training.measuring import logits_of, top1
+
+PREPROCESS = Preprocess(resize=(32, 32), crop=(32, 32), mean=(120.0,), std=(60.0,))
+
+
+@pytest.fixture
+def net():
+    torch.manual_seed(0)
+    return create("lenet5_relu").train()
+
+
+@pytest.fixture
+def decoded():
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (10, 32, 32, 1), np.uint8)
+    part = Split(
+        name="val",
+        names=tuple(map(str, range(10))),
+        labels=np.arange(10),
+        read=pixels.__getitem__,
+    )
+    return Decoded(part=part, pixels=pixels, bad=())
+
+
+def test_they_are_the_networks_in_batches_and_its_mode_stays(net, decoded, monkeypatch):
+    monkeypatch.setattr(measuring, "BATCH", 3)
+    found = logits_of(net, decoded, preprocess=PREPROCESS)
+    assert net.training
+    with torch.no_grad():
+        expected = net.eval()(torch.from_numpy(PREPROCESS.normalize(decoded.pixels))).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_rows_of_a_team_add_up_to_the_whole(net, decoded, monkeypatch):
+    whole = logits_of(net, decoded, preprocess=PREPROCESS)
+    monkeypatch.setattr(Team, "sum", lambda _, table: table)
+    shares = [
+        logits_of(net, decoded, preprocess=PREPROCESS, team=Team(rank, 3)) for rank in range(3)
+    ]
+    np.testing.assert_allclose(sum(shares), whole, rtol=1e-4, atol=1e-5)
+    assert [int((share != 0).any(1).sum()) for share in shares] == [4, 3, 3]
+
+
+def test_a_bad_image_is_a_wrong_answer(net, decoded):
+    right = int((logits_of(net, decoded, preprocess=PREPROCESS).argmax(1) == np.arange(10)).sum())
+    bad = Decoded(part=decoded.part, pixels=decoded.pixels, bad=(Bad("x", 0, "cut"),) * 10)
+    assert top1(net, decoded, preprocess=PREPROCESS) == right / 10
+    assert top1(net, bad, preprocess=PREPROCESS) == right / 20

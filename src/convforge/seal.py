@@ -27,7 +27,7 @@ ABI = 2  # version of the C interface; an artifact of any other is refused
 _MAGIC = b"convforge-so\0\0\0\0"
 _SEAL = struct.Struct("<16sIIQ")
 SEAL_BYTES = _SEAL.size
-_PIECE = 1 << 20  # bytes read at a time
+_PIECE = 1 << 16  # bytes read at a time: larger ones stay with the allocator
 
 
 def seal(content: bytes, *, version: int = ABI) -> bytes:

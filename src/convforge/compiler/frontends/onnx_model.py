@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import TensorProto, checker, external_data_helper, helper, inliner, numpy_helper
+from onnx import TensorProto, checker, helper, inliner, numpy_helper
 
 from convforge.errors import InputError, UnsupportedError
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 OLDEST_OPSET, NEWEST_OPSET = 11, 28
-DOMAINS = ("", "ai.onnx")
 LARGEST_FILE = 2**31 - 1  # bytes; what a protobuf message may have
 
 
@@ -51,7 +50,7 @@ def load_model(source: str | PathLike[str] | onnx.ModelProto) -> tuple[onnx.Mode
 
 def opset_of(model: onnx.ModelProto) -> int:
     """Version of the standard operators, 0 where the model names none."""
-    return max((o.version for o in model.opset_import if o.domain in DOMAINS), default=0)
+    return max((o.version for o in model.opset_import if not o.domain), default=0)
 
 
 def tensor_array(tensor: TensorProto, folder: Path) -> NDArray[Any]:
@@ -108,38 +107,39 @@ def _check_opset(model: onnx.ModelProto, where: str) -> None:
 
 
 def _external_file(tensor: TensorProto, folder: Path) -> Path:
-    where, location = (
-        f"tensor {tensor.name!r}",
-        external_data_helper.ExternalDataInfo(tensor).location,
-    )
+    location = _entries(tensor).get("location", "")
     path = (folder / location).resolve()
     if not path.is_relative_to(folder):
         raise InputError(
-            f"{where}: its data lies in {location!r}, outside the model's folder; only files in "
-            "that folder are read"
+            f"tensor {tensor.name!r}: its data lies in {location!r}, outside the model's folder; "
+            "only files in that folder are read"
         )
     if not path.is_file():
         raise InputError(
-            f"{where}: its data should lie in {location!r} beside the model, where no file is; "
-            "copy it there"
+            f"tensor {tensor.name!r}: its data should lie in {location!r} beside the model, where "
+            "no file is; copy it there"
         )
     return path
 
 
 def _external_array(tensor: TensorProto, folder: Path) -> NDArray[Any]:
-    where, path = f"tensor {tensor.name!r}", _external_file(tensor, folder)
-    info = external_data_helper.ExternalDataInfo(tensor)
-    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type)).newbyteorder("<")
+    path, entries = _external_file(tensor, folder), _entries(tensor)
+    dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type).newbyteorder("<")
+    count, size = math.prod(tensor.dims), path.stat().st_size
+    needed, start = count * dtype.itemsize, entries.get("offset", "0")
+    length = entries.get("length", str(needed))
     if dtype.kind not in "fiu" or not dtype.isnative:
-        raise InputError(f"{where}: external data of type {dtype}; numbers are read")
-    count, offset = math.prod(tensor.dims), info.offset or 0
-    needed, size = count * dtype.itemsize, path.stat().st_size
-    if offset < 0 or info.length not in (None, needed) or offset + needed > size:
+        raise InputError(f"tensor {tensor.name!r}: external data of {dtype}; numbers are read")
+    if not start.isdecimal() or int(start) + needed > size or length != str(needed):
         raise InputError(
-            f"{where}: expected {needed} bytes at {offset} in {info.location!r}, which has {size}; "
-            f"the model says {info.length}; copy the whole file"
+            f"tensor {tensor.name!r}: expected {needed} bytes at {start} in {path.name!r}, which "
+            f"has {size}; the model says {length}; copy the whole file"
         )
-    return np.fromfile(path, dtype, count, offset=offset).reshape(tuple(tensor.dims))
+    return np.fromfile(path, dtype, count, offset=int(start)).reshape(tuple(tensor.dims))
+
+
+def _entries(tensor: TensorProto) -> dict[str, str]:
+    return {entry.key: entry.value for entry in tensor.external_data}
 
 
 def _first_words(error: Exception) -> str:

@@ -36,7 +36,7 @@ def check_destination(path: Path) -> None:
         ) from None
 
 
-def write_file(path: Path, content: bytes | Iterable[bytes]) -> None:
+def write_file(path: Path, content: bytes | memoryview | Iterable[bytes | memoryview]) -> None:
     """Write under a temporary name in the same folder, then rename: all of it or none.
 
     `content` may come in pieces, so that a file can be larger than what fits into memory twice.
@@ -49,7 +49,7 @@ def write_file(path: Path, content: bytes | Iterable[bytes]) -> None:
     try:
         try:
             with temporary.open("xb") as file:
-                for piece in [content] if isinstance(content, bytes) else content:
+                for piece in [content] if isinstance(content, bytes | memoryview) else content:
                     file.write(piece)
                 file.flush()
                 os.fsync(file.fileno())

@@ -35,7 +35,9 @@ def seal(content: bytes, *, version: int = ABI) -> bytes:
     return b"".join(sealed([content], version=version))
 
 
-def sealed(pieces: Iterable[bytes], *, version: int = ABI) -> Iterator[bytes]:
+def sealed(
+    pieces: Iterable[bytes | memoryview], *, version: int = ABI
+) -> Iterator[bytes | memoryview]:
     """The pieces of a content, and its seal behind them: SEAL_BYTES bytes."""
     checksum = length = 0
     for piece in pieces:

@@ -72,6 +72,6 @@ def _place(place: Place) -> str:
     return place.buffer if place.offset == 0 else f"{place.buffer}[{place.offset}:]"
 
 
-def _write_sources(sources: Mapping[str, bytes], folder: Path) -> None:
+def _write_sources(sources: Mapping[str, bytes | memoryview], folder: Path) -> None:
     for name, content in sources.items():
         write_file(folder / name, content)

@@ -32,7 +32,7 @@ class Compiled:
     """What the compiler made: the library, its sources, and what it needs in memory."""
 
     built: Built | None
-    sources: dict[str, bytes]
+    sources: dict[str, bytes | memoryview]
     weight_bytes: int
     arena_bytes: int
     arena_lower_bound: int

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import tempfile
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convforge.files import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
     from typing import IO
 
 _PIECE = 1 << 20  # bytes
 
 
-def write_zip(path: Path, entries: Mapping[str, bytes | Path]) -> None:
+def write_zip(path: Path, entries: Mapping[str, bytes | memoryview | Path]) -> None:
     """Write an archive of these names; what is a path is copied from there. Raises OutputError."""
     with tempfile.TemporaryFile() as file:
         with zipfile.ZipFile(file, "w") as archive:
@@ -33,13 +33,13 @@ def write_zip(path: Path, entries: Mapping[str, bytes | Path]) -> None:
         write_file(path, _read(file))
 
 
-def pieces_of(content: bytes | Path) -> Iterator[bytes]:
+def pieces_of(content: bytes | memoryview | Path) -> Iterator[bytes | memoryview]:
     """The content, a file's in pieces."""
-    if isinstance(content, bytes):
+    if isinstance(content, Path):
+        with content.open("rb") as file:
+            yield from _read(file)
+    else:
         yield content
-        return
-    with content.open("rb") as file:
-        yield from _read(file)
 
 
 def _read(file: IO[bytes]) -> Iterator[bytes]:

@@ -55,7 +55,7 @@ def emit_sources(
     selftest: SelfTest,
     target: Target,
     threads: int = 1,
-) -> dict[str, bytes]:
+) -> dict[str, bytes | memoryview]:
     """File name → content of every source of the artifact, the weight blob included.
 
     Without a card there is no preprocessing, and no preprocess.c.
@@ -72,8 +72,9 @@ def emit_sources(
     }
     if card is not None:
         texts["preprocess.c"] = interface.NOTICE + emit_preprocess(card.preprocess)
-    sources = {name: text.encode() for name, text in texts.items()}
-    sources["weights.bin"] = program.weights.astype("<f4").tobytes()
+    sources: dict[str, bytes | memoryview] = {name: text.encode() for name, text in texts.items()}
+    # The program's own memory, not a copy: it may be most of what the compiler holds.
+    sources["weights.bin"] = program.weights.astype("<f4", copy=False).view("u1").data
     return sources
 
 

@@ -39,7 +39,7 @@ def save_package(
     *,
     target: Target,
     card: Card | None,
-    sources: Mapping[str, bytes],
+    sources: Mapping[str, bytes | memoryview],
     built: Built | None,
 ) -> Path:
     """Write what the target gives; the path that it has then. Raises OutputError.
@@ -60,11 +60,11 @@ def save_artifact(library: bytes | Path, path: Path) -> None:
     """Write a library under its seal; one that lies in a file is copied. Raises OutputError."""
     pieces = pieces_of(library)
     first = next(pieces, b"")
-    write_file(path, sealed(chain([first], pieces, [_section_head(first)])))
+    write_file(path, sealed(chain([first], pieces, [_section_head(bytes(first[:4]))])))
 
 
-def _section_head(library: bytes) -> bytes:
-    if not library.startswith(b"\0asm"):
+def _section_head(magic: bytes) -> bytes:
+    if magic != b"\0asm":
         return b""
     length = 1 + len(_WASM_SECTION) + SEAL_BYTES
     assert length < 128, "lengths take one byte each"

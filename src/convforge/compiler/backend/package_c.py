@@ -34,7 +34,7 @@ def check_sources(path: Path) -> None:
 
 
 def save_sources(
-    sources: Mapping[str, bytes], path: Path, *, card: Card | None, target: Target
+    sources: Mapping[str, bytes | memoryview], path: Path, *, card: Card | None, target: Target
 ) -> None:
     """Write all files of the target `c`. Raises OutputError; nothing is there by half."""
     check_sources(path)
@@ -59,7 +59,7 @@ def save_sources(
 
 
 def _around(
-    sources: Mapping[str, bytes], *, name: str, card: Card | None, target: Target
+    sources: Mapping[str, bytes | memoryview], *, name: str, card: Card | None, target: Target
 ) -> dict[str, bytes]:
     """What comes with the sources: how to build them, what they are, a program that calls them."""
     x86 = [level for level in target.levels if level.x86]

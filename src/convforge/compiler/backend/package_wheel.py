@@ -95,9 +95,9 @@ def _glibc(library: Path) -> tuple[int, int]:
     """
     newest, last = (0, 0), b""
     for piece in pieces_of(library):
-        for found in _GLIBC.finditer(last + piece):
+        for found in _GLIBC.finditer(last + bytes(piece)):
             newest = max(newest, (int(found[1]), int(found[2])))
-        last = piece[-_OVERLAP:]
+        last = bytes(piece[-_OVERLAP:])
     return max(newest, (2, 5)) if newest > (0, 0) else newest
 
 

@@ -98,10 +98,21 @@ def build_program(graph: Graph, layouts: Mapping[str, Layout] | None = None) -> 
         buffers=builder.buffers,
         input=graph.input,
         output=output.buffer,
-        weights=np.concatenate(builder.blob) if builder.blob else np.zeros(0, np.float32),
+        weights=_joined(builder.blob),
         input_shape=graph.input_shape,
         output_shape=graph.shapes[graph.output],
     )
+
+
+def _joined(blob: list[Array]) -> Array:
+    """All arrays in one, each let go once it is copied: large networks are not held twice."""
+    joined = np.empty(sum(array.size for array in blob), np.float32)
+    end = joined.size
+    while blob:
+        array = blob.pop()
+        joined[end - array.size : end] = array
+        end -= array.size
+    return joined
 
 
 @dataclass

@@ -53,3 +53,17 @@ def test_star_imports_the_public_names(python):
 def test_it_imports_no_torch(python, program):
     said = python(f"{program}\nimport sys\nprint('torch' in sys.modules)")
     assert said == "False\n"
+
+
+def test_an_artifact_runs_with_numpy_and_nothing_heavy(python, artifact_file):
+    said = python(
+        "import sys, numpy as np\nbefore = set(sys.modules)\nimport convforge\n"
+        "runtime = convforge.load(sys.argv[1])\n"
+        "runtime.selftest()\nruntime.logits(np.zeros((1, 1, 32, 32), np.float32))\n"
+        "runtime.probabilities([np.zeros((9, 9, 3), np.uint8)])\n"
+        "print(*{name.partition('.')[0] for name in set(sys.modules) - before})",
+        artifact_file,
+    )
+    heavy = {"PIL", "asyncio", "concurrent", "hashlib", "logging", "rich", "safetensors", "torch"}
+    assert not heavy & set(said.split()), said
+    assert "convforge" in said

@@ -43,6 +43,12 @@ def test_a_bare_module_has_no_card_and_is_left_as_it_was():
         assert torch.equal(value, before[name])
 
 
+def test_a_module_may_take_several_images_at_a_time():
+    found = read_model(nn.Conv2d(3, 4, 3), input_shape=(5, 3, 6, 6))
+    assert found.graph.input_shape == (5, 3, 6, 6)
+    assert found.expected(np.zeros((5, 3, 6, 6), np.float32)).shape == (5, 4, 4, 4)
+
+
 def test_a_networks_name_is_that_network_untrained_and_the_same_every_time():
     state = torch.random.get_rng_state()
     found, again = read_model("lenet5_relu"), read_model("lenet5_relu")
@@ -105,6 +111,12 @@ def test_what_is_no_model_is_refused_by_its_type(value):
 def test_a_bare_module_without_its_shape_is_refused():
     with pytest.raises(InputError, match=r"a bare Conv2d .*give input_shape="):
         read_model(nn.Conv2d(3, 4, 3))
+
+
+@pytest.mark.parametrize("shape", [(3, 6, 6), (1, 3, 6), (1, 3, 6, 0), (1, 1, 3, 6, 6), ()])
+def test_a_shape_that_is_none_of_images_is_refused(shape):
+    with pytest.raises(InputError, match=r"expected a batch of images, \(N, C, H, W\)"):
+        read_model(nn.Conv2d(3, 4, 3), input_shape=shape)
 
 
 @pytest.mark.parametrize("model", ["trained", "classifier_file", "lenet5"])

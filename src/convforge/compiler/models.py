@@ -17,7 +17,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from convforge.errors import InputError, PackageError, UnsupportedError
+from convforge.errors import InputError, PackageError
 from convforge.networks.catalog import CATALOG, create
 
 if TYPE_CHECKING:
@@ -153,10 +153,13 @@ def _module(module: Module, *, name: str = "", input_shape: Shape | None) -> Mod
             f"compile: a bare {type(module).__name__} does not say what it takes; give "
             "input_shape=(1, 3, 224, 224) or what it is"
         )
-    batch, *image = input_shape
-    if batch != 1 or len(image) != 3:
-        raise UnsupportedError(f"input_shape={input_shape}: one image (1, C, H, W) is supported")
-    graph = from_torch(module, (image[0], image[1], image[2]))
+    if len(input_shape) != 4 or min(input_shape) < 1:
+        raise InputError(
+            f"compile: input_shape={input_shape}; expected a batch of images, (N, C, H, W) such as "
+            "(1, 3, 224, 224)"
+        )
+    images, channels, height, width = input_shape
+    graph = from_torch(module, (channels, height, width), images=images)
     return Model(
         name or type(module).__name__,
         graph,

@@ -11,6 +11,7 @@ import pytest
 from convforge.compiler.backend.package import save_artifact
 from convforge.compiler.backend.target import native
 from convforge.compiler.backend.toolchain import units
+from convforge.compiler.ir.graph import Node
 from convforge.compiler.pipeline import compile_graph
 from convforge.runtime import Runtime
 
@@ -204,3 +205,45 @@ def test_the_library_shows_its_interface_and_nothing_else(zoo, card, baseline, t
         if line.startswith("CF_API")
     }
     assert shown - {"_init", "_fini"} == declared
+
+
+BARE = r"""
+#include "convforge.h"
+#include <stdio.h>
+
+int main(void)
+{
+    uint8_t rgb[3 * 4 * 4] = {0};
+    static float input[2 * 3 * 5 * 4], output[2 * 6];
+    cf_context *context = cf_create();
+    if (!context || cf_card() || cf_classes())
+        return 1;
+    for (const int32_t *length = cf_input_shape(); *length; length++)
+        printf("%d ", (int)*length);
+    for (const int32_t *length = cf_output_shape(); *length; length++)
+        printf("%d ", (int)*length);
+    if (cf_predict(context, rgb, 4, 4, output) != CF_NO_PREPROCESSING)
+        return 2;
+    if (cf_selftest(context) != CF_OK || cf_run(context, input, output) != CF_OK)
+        return 3;
+    cf_destroy(context);
+    return 0;
+}
+"""
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc")
+def test_a_bare_network_takes_tensors_and_refuses_images(make_graph, draw, baseline, tmp_path):
+    nodes = (
+        Node("flat", "reshape", ("x",), {"shape": (2, 60)}),
+        Node("y", "linear", ("flat", "w")),
+    )
+    graph = make_graph(*nodes, shape=(2, 3, 5, 4), w=draw(6, 60))
+    compiled = compile_graph(graph, target=baseline)
+    (tmp_path / "net.so").write_bytes(compiled.library)
+    (tmp_path / "convforge.h").write_bytes(compiled.sources["convforge.h"])
+    (tmp_path / "main.c").write_text(BARE)
+    command = ["gcc", "-std=c11", "-Wall", "-Werror", "main.c", "./net.so", "-o", "main"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    done = subprocess.run(["./main"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "2 3 5 4 2 6 ")

@@ -9,6 +9,7 @@ import numpy as np
 
 from convforge.compiler.frontends.onnx_arithmetic import combine
 from convforge.compiler.frontends.onnx_call import Call, Unsupported, Value, axes_of, axis_of
+from convforge.compiler.frontends.onnx_windows import average_over, largest_over
 
 if TYPE_CHECKING:
     from convforge.compiler.ir.graph import Array
@@ -122,7 +123,7 @@ def mean(call: Call) -> Value:
     x = call.x()
     axes = _reduced(call, x)
     keep = call.whole("keepdims", 1)
-    return _kept(call, call.emit("mean", x, axes=axes) if axes else x, axes, keep=keep)
+    return _kept(call, average_over(call, x, axes) if axes else x, axes, keep=keep)
 
 
 def sum_(call: Call) -> Value:
@@ -133,24 +134,18 @@ def sum_(call: Call) -> Value:
     if not axes:
         return x
     count = math.prod(x.shape[axis] for axis in axes)
-    total = call.step(call.emit("mean", x, axes=axes), ("affine", float(count), 0.0))
+    total = call.step(average_over(call, x, axes), ("affine", float(count), 0.0))
     return _kept(call, total, axes, keep=keep)
 
 
 def maximum(call: Call) -> Value:
-    """ReduceMax: one window over what lies on the axes, which go behind the others for that."""
+    """ReduceMax."""
     x = call.x()
     axes = _reduced(call, x)
     keep = call.whole("keepdims", 1)
     if not axes:
         return x
-    others = tuple(axis for axis in range(len(x.shape)) if axis not in axes)
-    behind = (*others, *axes)
-    moved = x if behind == tuple(sorted(behind)) else call.emit("transpose", x, perm=behind)
-    rows = tuple(math.prod(x.shape[axis] for axis in group) for group in (others, axes))
-    largest = call.emit("adaptive_max_pool", call.reshape(moved, (1, *rows, 1)), size=(1, 1))
-    whole = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
-    return _kept(call, call.reshape(largest, whole), axes, keep=keep)
+    return _kept(call, largest_over(call, x, axes), axes, keep=keep)
 
 
 def _reduced(call: Call, x: Value) -> tuple[int, ...]:

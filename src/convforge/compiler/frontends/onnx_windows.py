@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from convforge.compiler.frontends.onnx_call import Call, Unsupported, Value, axes_of
@@ -56,12 +57,33 @@ def global_average_pool(call: Call) -> Value:
     x = call.x()
     if len(x.shape) < 3:
         raise Unsupported(f"a tensor of shape {list(x.shape)}; [N, C, ...] is supported")
-    return call.emit("mean", x, axes=tuple(range(2, len(x.shape))))
+    return average_over(call, x, tuple(range(2, len(x.shape))))
 
 
 def global_max_pool(call: Call) -> Value:
     """GlobalMaxPool of a map."""
-    return call.emit("adaptive_max_pool", call.x(), size=(1, 1))
+    x = call.x()
+    _check_map(x)
+    return call.emit("max_pool", x, **_whole_map(x))
+
+
+def average_over(call: Call, x: Value, axes: tuple[int, ...]) -> Value:
+    """The mean over axes, which stay: a pool where they are those of a map."""
+    if len(x.shape) == 4 and axes == (2, 3):
+        return call.emit("avg_pool", x, **_whole_map(x), counted=(0, 0, 0, 0))
+    return call.emit("mean", x, axes=axes)
+
+
+def largest_over(call: Call, x: Value, axes: tuple[int, ...]) -> Value:
+    """The largest over axes, which stay: a pool of a map, made for it where x is none."""
+    whole = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
+    if len(x.shape) != 4 or axes != (2, 3):
+        others = tuple(axis for axis in range(len(x.shape)) if axis not in axes)
+        rows = tuple(math.prod(x.shape[axis] for axis in group) for group in (others, axes))
+        if (*others, *axes) != tuple(range(len(x.shape))):
+            x = call.emit("transpose", x, perm=(*others, *axes))
+        x = call.reshape(x, (1, *rows, 1))
+    return call.reshape(call.emit("max_pool", x, **_whole_map(x)), whole)
 
 
 def pad(call: Call) -> Value:
@@ -99,6 +121,11 @@ def pad(call: Call) -> Value:
 def _check_map(x: Value) -> None:
     if len(x.shape) != 4:
         raise Unsupported(f"a tensor of shape {list(x.shape)}; maps [N, C, H, W] are supported")
+
+
+def _whole_map(x: Value) -> dict[str, tuple[int, ...]]:
+    size = x.shape[2:]
+    return {"kernel": size, "stride": size, "dilation": (1, 1), "padding": (0, 0, 0, 0)}
 
 
 def _kernel(call: Call) -> Pair:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 
 import numpy as np
 import pytest
@@ -47,7 +48,9 @@ def decoded(name, pictures, *, geometry=PREPROCESS):
 
 def found_in(train, test, **options):
     parts = {"train": decoded("train", train, **options), "test": decoded("test", test)}
-    return find_duplicates(parts, crop=CROP)
+    found = find_duplicates(parts, crop=CROP)
+    assert found.alike == ()
+    return list(found.pairs)
 
 
 def test_pictures_that_have_nothing_in_common_are_no_duplicates():
@@ -103,6 +106,40 @@ def test_candidates_by_the_hash_are_decided_by_the_thumbnail(monkeypatch):
     test = [again(picture, 30) for picture in train]
     monkeypatch.setattr(duplicates, "CORRELATION", 1.01)
     assert found_in(train, test) == []
+
+
+def test_where_pictures_are_all_alike_only_exact_ones_are_named(monkeypatch):
+    monkeypatch.setattr(duplicates, "SAMPLE", 10)
+    train = [scene(i) for i in range(20)]
+    test = (
+        [again(train[i], 50) for i in range(15)] + train[15:17] + [scene(i) for i in range(40, 60)]
+    )
+    found = find_duplicates(
+        {"train": decoded("train", train), "test": decoded("test", test)}, crop=CROP
+    )
+    assert found.alike == ("test",)
+    assert [(pair.name, pair.exact) for pair in found.pairs] == [
+        ("test/15.png", True),
+        ("test/16.png", True),
+    ]
+    assert found.to_json()["pairs"][0]["train_name"] == "train/15.png"
+
+
+def test_a_record_has_the_numbers_and_the_first_pairs(monkeypatch):
+    monkeypatch.setattr(duplicates, "LISTED", 2)
+    train = [scene(i) for i in range(6)]
+    test = [*train[:3], again(train[3], 50)]
+    found = find_duplicates(
+        {"train": decoded("train", train), "test": decoded("test", test)}, crop=CROP
+    )
+    record = json.loads(json.dumps(found.to_json()))
+    assert (record["exact"], record["near"], record["alike"]) == (3, 1, [])
+    assert [pair["name"] for pair in record["pairs"]] == ["test/0.png", "test/1.png"]
+
+
+def test_a_data_set_of_one_part_has_no_duplicates():
+    found = find_duplicates({"train": decoded("train", [scene(0)])}, crop=CROP)
+    assert (found.pairs, found.alike) == ((), ())
 
 
 def nearest_one_by_one(look, others):

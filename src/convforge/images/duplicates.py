@@ -11,8 +11,8 @@ like scans of digits, often share a hash.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 HASH_BITS = 10
 CORRELATION = 0.95
 THUMBNAIL = 24  # pixels a side
+SAMPLE = 256  # held-out images, about, that are looked at first; a smaller part is taken as it is
+ALIKE = 0.2  # share of them from where near duplicates say nothing
+LISTED = 100  # pairs of a record
 
 _ROWS, _COLUMNS = 8, 9
 _CHUNK = 256  # images whose hashes are made at a time
@@ -47,6 +50,27 @@ class Duplicate:
     exact: bool
 
 
+@dataclass(frozen=True)
+class Duplicates:
+    """What train has too of the images that are held out: one pair an image, exact ones first.
+
+    `alike` parts have near ones of over ALIKE of a sample: either the split leaks, or pictures of
+    this kind are too alike to tell (scans of digits are). Of those, only exact ones are in `pairs`.
+    """
+
+    pairs: tuple[Duplicate, ...]
+    alike: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Numbers, and the first LISTED pairs, as plain JSON values."""
+        return {
+            "exact": sum(pair.exact for pair in self.pairs),
+            "near": sum(not pair.exact for pair in self.pairs),
+            "alike": list(self.alike),
+            "pairs": [asdict(pair) for pair in self.pairs[:LISTED]],
+        }
+
+
 @dataclass(frozen=True, eq=False)
 class Look:
     """What images look like: `bits` float32 [N, 64], 1 or -1; `thumbnails` float32 [N, T·T].
@@ -57,33 +81,47 @@ class Look:
     bits: NDArray[np.float32]
     thumbnails: NDArray[np.float32]
 
+    def select(self, rows: Sequence[int]) -> Look:
+        """The images `rows` alone."""
+        chosen = np.asarray(rows, dtype=np.int64)
+        return Look(self.bits[chosen], self.thumbnails[chosen])
 
-def find_duplicates(decoded: Mapping[str, Decoded], *, crop: tuple[int, int]) -> list[Duplicate]:
+
+def find_duplicates(decoded: Mapping[str, Decoded], *, crop: tuple[int, int]) -> Duplicates:
     """The images of "val" and "test" that are in "train" too, exactly or nearly.
 
     `crop` (height, width) is what is looked at of each image, around the centre: the network's
-    input. One pair an image, the most alike; exact ones first.
+    input. The most alike is named.
     """
     train = decoded["train"]
-    by_digest = dict(zip(train.part.digests, train.part.names, strict=False))
-    own = look_at(train.pixels, crop=crop)
-    found: list[Duplicate] = []
+    names = train.part.names
+    by_digest = dict(zip(train.part.digests, names, strict=False))
+    pairs: list[Duplicate] = []
+    alike: list[str] = []
+    own = None
     for part, other in decoded.items():
         if part == "train":
             continue
-        names = other.part.names
-        exact = {
-            row: by_digest[digest]
-            for row, digest in enumerate(other.part.digests)
-            if digest in by_digest
-        }
-        found += [Duplicate(part, names[row], name, exact=True) for row, name in exact.items()]
-        found += [
-            Duplicate(part, names[row], train.part.names[match], exact=False)
-            for row, match in nearest(look_at(other.pixels, crop=crop), own)
-            if row not in exact
+        own = own or look_at(train.pixels, crop=crop)
+        look = look_at(other.pixels, crop=crop)
+        exact = [by_digest.get(digest) for digest in other.part.digests] or [None] * len(other.part)
+        known = list(zip(other.part.names, exact, strict=True))
+        pairs += [Duplicate(part, name, match, exact=True) for name, match in known if match]
+        others = [row for row, (_, match) in enumerate(known) if match is None]
+        if _is_alike(look.select(others[:: max(1, len(others) // SAMPLE)]), own):
+            alike.append(part)
+            continue
+        pairs += [
+            Duplicate(part, other.part.names[others[row]], names[match], exact=False)
+            for row, match in nearest(look.select(others), own)
         ]
-    return sorted(found, key=lambda pair: (not pair.exact, pair.part, pair.name))
+    pairs.sort(key=lambda pair: (not pair.exact, pair.part, pair.name))
+    return Duplicates(tuple(pairs), tuple(alike))
+
+
+def _is_alike(sample: Look, own: Look) -> bool:
+    count = len(sample.bits)
+    return count >= SAMPLE and len(list(nearest(sample, own))) > ALIKE * count
 
 
 def look_at(pixels: Pixels, *, crop: tuple[int, int]) -> Look:

@@ -225,6 +225,13 @@ def test_mean_keeps_its_axes(axes):
     check(numpy_of("mean", x, axes=axes), torch.from_numpy(x).mean(axes, keepdim=True))
 
 
+def test_conv2d_add():
+    x, addend, weight, bias = draw(1, 4, 5, 5), draw(1, 6, 3, 3), draw(6, 4, 3, 3), draw(6)
+    theirs = F.conv2d(*tensors(x, weight, bias)) + torch.from_numpy(addend)
+    attrs = {"stride": (1, 1), "dilation": (1, 1), "padding": (0, 0, 0, 0), "groups": 1}
+    check(numpy_of("conv2d_add", x, addend, weight, bias, **attrs), theirs)
+
+
 def test_prelu():
     x, slope = draw(2, 4, 3, 3), draw(4, seed=1)
     check(numpy_of("prelu", x, slope), F.prelu(*tensors(x, slope)))

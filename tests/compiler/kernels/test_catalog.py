@@ -14,6 +14,7 @@ WINDOW = {"stride": (1, 1), "dilation": (1, 1), "padding": (0, 0, 0, 0)}
 # operation: shapes of computed inputs, shapes of constants, attributes
 EXAMPLES = {
     "conv2d": ([(1, 3, 6, 6)], [(4, 3, 3, 3)], {**WINDOW, "groups": 1}),
+    "conv2d_add": ([(1, 3, 6, 6), (1, 4, 4, 4)], [(4, 3, 3, 3)], {**WINDOW, "groups": 1}),
     "linear": ([(1, 3)], [(4, 3)], {}),
     "scale_shift": ([(1, 3)], [(3,), (3,)], {}),
     "max_pool": ([(1, 3, 6, 6)], [], {**WINDOW, "kernel": (2, 2)}),

@@ -10,7 +10,6 @@ from convforge.compiler.kernels import conv_winograd
 from convforge.compiler.kernels.catalog import select
 from convforge.compiler.kernels.family import Layout
 
-BLOCKED = Layout.BLOCKED, Layout.BLOCKED
 SAME = {"stride": (1, 1), "dilation": (1, 1), "padding": (1, 1, 1, 1), "groups": 1}
 
 
@@ -21,11 +20,12 @@ def kernel(request):
 
 @pytest.fixture
 def make_conv(make_layer, draw):
-    def make(fan_in, size, maps, *, bias=True, epilogue=(), **attrs):
+    def make(fan_in, size, maps, *, bias=True, addend=False, epilogue=(), **attrs):
         constants = [draw(maps, fan_in, 3, 3), *([draw(maps)] if bias else [])]
-        shape = (1, fan_in, *size)
-        layer = make_layer("conv2d", [shape], *constants, epilogue=epilogue, **{**SAME, **attrs})
-        return replace(layer, layouts=BLOCKED)
+        shapes = [(1, fan_in, *size), *([(1, maps, *size)] if addend else [])]
+        op = "conv2d_add" if addend else "conv2d"
+        layer = make_layer(op, shapes, *constants, epilogue=epilogue, **{**SAME, **attrs})
+        return replace(layer, layouts=(Layout.BLOCKED,) * (len(shapes) + 1))
 
     return make
 
@@ -39,6 +39,8 @@ def edges(make_conv):
     yield make_conv(5, (6, 9), 20, padding=(0, 0, 0, 0))
     yield make_conv(5, (6, 9), 20, padding=(2, 0, 1, 3))
     yield make_conv(16, (49, 50), 16, epilogue=(("clip", -9.0, 15.0),))
+    for size in ((4, 8), (5, 7)):
+        yield make_conv(17, size, 33, addend=True, epilogue=(("relu",),))
     yield make_conv(170, (23, 25), 35, epilogue=(("silu",),))
 
 

@@ -58,10 +58,10 @@ def family(request):
 
 def laid_out(layers, family):
     """The layers in these layouts, those that the kernel does not take so in the ones it knows."""
-    kernel, layouts = family
+    kernel, (first, *_) = family
     known = [kernel.layouts(layer) for layer in layers]
     return [
-        replace(layer, layouts=layouts if layouts in rows else rows[0])
+        replace(layer, layouts=next((row for row in rows if row[0] is first), rows[0]))
         for layer, rows in zip(layers, known, strict=True)
     ]
 
@@ -120,6 +120,19 @@ def test_the_kernel_is_not_flipped(run_layers, make_layer, family):
     image[0, 0, 0, 1] = 1.0
     (result,) = run_layers(laid_out([layer], family), [[image]], kernels=[family[0]])
     assert result.item() == weight[0, 0, 0, 1]
+
+
+def test_an_addend_comes_before_the_epilogue(check, make_layer, draw, family):
+    layers = []
+    for maps, size, steps in (
+        (35, (5, 17), (("relu",),)),
+        (16, (8, 8), ()),
+        (4, (3, 3), (("silu",),)),
+    ):
+        attrs = {"stride": (1, 1), "dilation": (1, 1), "padding": (1, 1, 1, 1), "groups": 1}
+        shapes, constants = [(1, 9, *size), (1, maps, *size)], [draw(maps, 9, 3, 3), draw(maps)]
+        layers.append(make_layer("conv2d_add", shapes, *constants, epilogue=steps, **attrs))
+    check(layers, family)
 
 
 def test_they_take_convolutions_only(make_layer, draw, family):

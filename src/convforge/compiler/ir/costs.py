@@ -14,7 +14,7 @@ def macs(op: str, *, weight: Shape, output: Shape) -> int:
 
     `weight` is the shape of its first constant, () where it has none.
     """
-    if op not in {"conv2d", "linear"}:
+    if op not in {"conv2d", "conv2d_add", "linear"}:
         return 0
     # Each output is the sum over one row of the weight: [OC, IC / groups, KH, KW] or [OF, IF].
     return math.prod(output) * math.prod(weight[1:])

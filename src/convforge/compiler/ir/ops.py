@@ -54,6 +54,15 @@ OPS: dict[str, Op] = {
     "conv2d": Op(
         (IMAGE, IMAGE, (1,)), {**WINDOW, "groups": int}, shapes.conv2d, 1, 1, per_image=True
     ),
+    # x, addend of the result's shape, weight, bias: what a residual block ends with
+    "conv2d_add": Op(
+        (IMAGE, IMAGE, IMAGE, (1,)),
+        {**WINDOW, "groups": int},
+        shapes.conv2d_add,
+        2,
+        1,
+        per_image=True,
+    ),
     # x [..., IF], weight [OF, IF], bias [OF]
     "linear": Op((ANY, (2,), (1,)), {}, shapes.linear, 1, 1),
     # x, gamma, beta, mean, variance, all [C]

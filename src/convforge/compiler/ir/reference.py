@@ -205,6 +205,7 @@ def _gelu_tanh(x: Values) -> Values:
 
 _FUNCTIONS: dict[str, Callable[[list[Values], Mapping[str, Any]], Values]] = {
     "conv2d": _conv2d,
+    "conv2d_add": lambda inputs, attrs: _conv2d([inputs[0], *inputs[2:]], attrs) + inputs[1],
     "linear": _linear,
     "batch_norm": _batch_norm,
     "scale_shift": _scale_shift,

@@ -25,6 +25,15 @@ def conv2d(inputs: Shapes, attrs: Mapping[str, Attr]) -> Shape:
     return (n, oc, *_window((h, w), (kh, kw), attrs))
 
 
+def conv2d_add(inputs: Shapes, attrs: Mapping[str, Attr]) -> Shape:
+    """The shape of the convolution, which its addend has to have too."""
+    x, addend, *parameters = inputs
+    shape = conv2d((x, *parameters), attrs)
+    if addend != shape:
+        raise ValueError(f"an addend {addend} does not fit a result {shape}")
+    return shape
+
+
 def linear(inputs: Shapes, _attrs: Mapping[str, Attr]) -> Shape:
     """[..., OF] of x [..., IF] and a weight [OF, IF]."""
     (*leading, features), (out, fan_in), *bias = inputs

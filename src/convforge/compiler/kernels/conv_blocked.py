@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convforge.compiler.kernels.conv_plan import ConvPlan, emit_table, pixels, tile_cost
-from convforge.compiler.kernels.family import LANES, Kernel, Layer, Layout
+from convforge.compiler.kernels.family import CONVOLUTIONS, LANES, Kernel, Layer, Layout
 
 if TYPE_CHECKING:
     from convforge.compiler.c.writer import Writer
@@ -118,14 +118,15 @@ class _Conv:
 
 
 def _refuses(layer: Layer) -> str | None:
-    return None if layer.node.op == "conv2d" else "not a convolution"
+    return None if layer.node.op in CONVOLUTIONS else "not a convolution"
 
 
 def _layouts(layer: Layer) -> tuple[Layouts, ...]:
-    planar = Layout.PLANAR, Layout.BLOCKED
+    more = (Layout.BLOCKED,) * len(layer.inputs)  # an addend lies like the result
+    planar = Layout.PLANAR, *more
     if layer.number("groups") > 1 and layer.inputs[0][1] % LANES:
         return (planar,)  # weights of zero are no shield against what the idle lanes may hold
-    return (Layout.BLOCKED, Layout.BLOCKED), planar
+    return (Layout.BLOCKED, *more), planar
 
 
 def _cost(layer: Layer) -> float:
@@ -183,8 +184,9 @@ def _emit(layer: Layer, out: Writer) -> None:
         ".first": "first" if any(first) else "NULL",
     }
     plan.emit(out, taps=conv.table(), fields=fields)
+    addend = "x1" if layer.node.op == "conv2d_add" else "NULL"
     work = "workspace" if plan.workspace else "NULL"
-    out.line(f"cf_conv_units(&conv, x0, w0, w1, NULL, {work}, y, begin, end);")
+    out.line(f"cf_conv_units(&conv, x0, w0, w1, {addend}, {work}, y, begin, end);")
 
 
 KERNEL = Kernel(

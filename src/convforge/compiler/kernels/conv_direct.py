@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convforge.compiler.kernels.epilogue import epilogue_expression
-from convforge.compiler.kernels.family import Kernel, Layer
+from convforge.compiler.kernels.family import CONVOLUTIONS, Kernel, Layer
 
 if TYPE_CHECKING:
     from convforge.compiler.c.writer import Writer
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def _refuses(layer: Layer) -> str | None:
-    return None if layer.node.op == "conv2d" else "not a convolution"
+    return None if layer.node.op in CONVOLUTIONS else "not a convolution"
 
 
 def _cost(layer: Layer) -> float:
@@ -66,8 +66,10 @@ def _emit(layer: Layer, out: Writer) -> None:
                 out.line("(void)line;")
                 out.line("(void)taps;")
         with out.loop("q", ow):
-            value = epilogue_expression(layer.node.epilogue, "row[q]")
-            out.line(f"y[(o * {oh} + h) * {ow} + q] = {value};")
+            result = f"(o * {oh} + h) * {ow} + q"
+            addend = f" + x1[{result}]" if layer.node.op == "conv2d_add" else ""
+            value = epilogue_expression(layer.node.epilogue, f"row[q]{addend}")
+            out.line(f"y[{result}] = {value};")
 
 
 def _span(offset: int, *, step: int, columns: int, width: int) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from convforge.compiler.c.writer import c_float
 from convforge.compiler.kernels import conv_blocked
 from convforge.compiler.kernels.conv_plan import clipped, emit_table, pixels
 from convforge.compiler.kernels.epilogue import epilogue_loop_name
-from convforge.compiler.kernels.family import LANES, Kernel, Layer, Layout
+from convforge.compiler.kernels.family import CONVOLUTIONS, LANES, Kernel, Layer, Layout
 from convforge.compiler.kernels.winograd import (
     POINTS,
     c_output_transform,
@@ -94,7 +94,7 @@ class _Winograd:
 
 
 def _refuses(layer: Layer) -> str | None:
-    if layer.node.op != "conv2d":
+    if layer.node.op not in CONVOLUTIONS:
         return "not a convolution"
     fits = layer.constants[0].shape[2:] == (3, 3) and layer.number("groups") == 1
     if not fits or {*layer.numbers("stride"), *layer.numbers("dilation")} != {1}:
@@ -102,13 +102,14 @@ def _refuses(layer: Layer) -> str | None:
     return None
 
 
-def _layouts(_layer: Layer) -> tuple[Layouts, ...]:
-    return ((Layout.BLOCKED, Layout.BLOCKED),)
+def _layouts(layer: Layer) -> tuple[Layouts, ...]:
+    return ((Layout.BLOCKED,) * (len(layer.inputs) + 1),)
 
 
 def _cost(plan: _Winograd) -> float:
     # Products, both transforms, weights that come from memory once for every block of tiles.
-    products = plan.weights / LANES * plan.block
+    sums = plan.layer.inputs[0][1] + 8  # a tile's way in and out included
+    products = plan.places * plan.panels * plan.block * sums
     inputs = 5.5 * plan.places * plan.blocks * plan.block
     outputs = 4.5 * plan.places * plan.panels * plan.block
     return plan.count * (products + inputs + outputs + conv_blocked.MEMORY * plan.weights / LANES)
@@ -118,14 +119,16 @@ def _pack(plan: _Winograd) -> tuple[Array, ...]:
     weight, *bias = plan.layer.constants
     oc, ic = weight.shape[:2]
     matrix = np.array(transforms(plan.m).filter, np.float64)
-    moved = np.einsum("ai,ocij,bj->oabc", matrix, weight.astype(np.float64), matrix, optimize=True)
-    packed = np.zeros((plan.panels * LANES, plan.places, ic), np.float32)
-    packed[:oc] = moved.reshape(oc, plan.places, ic)
+    both = np.kron(matrix, matrix).T  # [9, places]
+    packed = np.zeros((plan.panels, plan.places, ic, LANES), np.float32)
+    for panel in range(plan.panels):
+        part = weight[panel * LANES : (panel + 1) * LANES].reshape(-1, 9).astype(np.float64)
+        moved = (part @ both).reshape(-1, ic, plan.places)
+        packed[panel, :, :, : len(moved)] = moved.transpose(2, 1, 0)
     start = np.zeros(plan.panels * LANES, np.float32)
     if bias:
         start[:oc] = bias[0]
-    panels = packed.reshape(plan.panels, LANES, plan.places, -1)
-    return np.ascontiguousarray(panels.transpose(0, 2, 3, 1)), start
+    return packed, start
 
 
 def _emit(plan: _Winograd, out: Writer) -> None:
@@ -138,7 +141,8 @@ def _emit(plan: _Winograd, out: Writer) -> None:
     with out.block("static const cf_winograd conv =", end="};"):
         for name, value in _fields(plan).items():
             out.line(f".{name} = {value},")
-    arguments = "&conv, x0, w0, w1, NULL, workspace, y, begin, end"
+    addend = "x1" if plan.layer.node.op == "conv2d_add" else "NULL"
+    arguments = f"&conv, x0, w0, w1, {addend}, workspace, y, begin, end"
     out.line(f"cf_winograd_{plan.m}({arguments});")
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 ALIGNMENT = 64  # bytes: one AVX-512 register, one cache line
 LANES = 16  # channels in a block
+CONVOLUTIONS = frozenset({"conv2d", "conv2d_add"})
 
 
 class Layout(Enum):

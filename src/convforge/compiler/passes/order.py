@@ -8,6 +8,7 @@ from convforge.compiler.ir.verify import verify
 from convforge.compiler.passes.fold_batch_norm import fold_batch_norm
 from convforge.compiler.passes.fold_padding import fold_padding
 from convforge.compiler.passes.fold_scale_shift import fold_scale_shift
+from convforge.compiler.passes.fuse_addition import fuse_addition
 from convforge.compiler.passes.fuse_epilogue import fuse_epilogue
 from convforge.compiler.passes.merge_transposes import merge_transposes
 from convforge.compiler.passes.order_operands import order_operands
@@ -30,7 +31,8 @@ PASSES: tuple[Pass, ...] = (
     fold_padding,  # a convolution's neighbour has to be the layer it folds with
     fold_batch_norm,  # makes scale_shifts
     fold_scale_shift,  # before epilogues: nothing may stand between a layer and its scale
-    fuse_epilogue,  # last: what is left after a layer moves into it
+    fuse_epilogue,  # what is left after a layer moves into it
+    fuse_addition,  # last: only a convolution without an epilogue may take a sum, with the sum's
 )
 
 

@@ -7,6 +7,7 @@ disk_bytes   what has to be installed for it besides Python and numpy, and the m
              the folders of the packages named in `counted`, not what these depend on in turn
 start_s      from starting the process to its first prediction: median and minimum of n; engines
              take turns, all files are in the page cache
+processor_s  what all processors spent on it until its end, the same when others use the machine
 peak_bytes   largest resident set of the process until then, median of n: code, memory, and those
              pages of weights that were read
 
@@ -84,14 +85,14 @@ seconds = time.perf_counter() - start
 while got and os.read(files[0], 4096):
     pass
 _, status, usage = os.wait4(pid, 0)
-print(json.dumps([status, seconds, usage.ru_maxrss * 1024]))
+print(json.dumps([status, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024]))
 """
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         commands, files = prepare(Path(name))
-        spent: dict[str, list[tuple[float, int]]] = {engine: [] for engine in commands}
+        spent: dict[str, list[tuple[float, float, int]]] = {engine: [] for engine in commands}
         for _ in range(ROUNDS + 1):  # the first fills the page cache
             for engine, command in commands.items():
                 spent[engine].append(launch(command))
@@ -155,22 +156,22 @@ def write_models(folder: Path) -> None:
     subprocess.run([*command, "-o", str(folder / "predict")], check=True)
 
 
-def launch(command: list[str]) -> tuple[float, int]:
-    """Seconds to the first line, and the largest resident set in bytes."""
+def launch(command: list[str]) -> tuple[float, float, int]:
+    """Seconds to the first line, those of all processors, the largest resident set in bytes."""
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", LAUNCHER, *command],
         stdout=subprocess.PIPE,
         check=True,
     )
-    status, seconds, peak = json.loads(done.stdout)
+    status, seconds, processor_seconds, peak = json.loads(done.stdout)
     assert status == 0, command
-    return seconds, peak
+    return seconds, processor_seconds, peak
 
 
-def record(engine: str, file: Path | None, spent: list[tuple[float, int]]) -> dict[str, Any]:
-    seconds = [one for one, _ in spent]
+def record(engine: str, file: Path | None, spent: list[tuple[float, float, int]]) -> dict[str, Any]:
+    seconds, processor_seconds, peaks = zip(*spent, strict=True)
     # An ONNX file keeps its weights in another beside it.
-    parts = [] if file is None else list(file.parent.glob(f"{file.name}*"))
+    parts = [] if file is None else [file, *file.parent.glob(f"{file.name}.data")]
     model = sum(part.stat().st_size for part in parts)
     counted = {package: folder_bytes(package) for package in PACKAGES[engine]}
     versions = {
@@ -186,7 +187,9 @@ def record(engine: str, file: Path | None, spent: list[tuple[float, int]]) -> di
         "disk_bytes": model + sum(counted.values()),
         "start_s": round(statistics.median(seconds), 4),
         "start_min_s": round(min(seconds), 4),
-        "peak_bytes": int(statistics.median(peak for _, peak in spent)),
+        "processor_s": round(statistics.median(processor_seconds), 4),
+        "processor_min_s": round(min(processor_seconds), 4),
+        "peak_bytes": int(statistics.median(peaks)),
         "n": len(spent),
         "machine": machine(),
         "load_average": round(os.getloadavg()[0], 1),

@@ -75,7 +75,7 @@ SMALLEST, *OTHERS = (
     ],
 )
 def test_artifacts_of_onnxs_networks_compute_what_onnxruntime_does(
-    name, choose, open_compiled, tmp_path, record_property
+    name, choose, open_compiled, tmp_path
 ):
     import onnxruntime
 
@@ -85,14 +85,8 @@ def test_artifacts_of_onnxs_networks_compute_what_onnxruntime_does(
     x = np.random.default_rng(1).standard_normal(graph.input_shape, np.float32)
     (truth,) = onnxruntime.InferenceSession(path).run(None, {graph.input: x})
     found = open_compiled(graph, target=choose()).run(x)
-    error = np.abs(found - truth).max() / np.abs(truth).max()
-    record_property("error", float(error))
     assert found.shape == truth.shape
-    assert error <= LARGEST_ERROR
-    exact = evaluate(graph, x.astype(np.float64))
-    record_property(
-        "error of onnxruntime", float(np.abs(truth - exact).max() / np.abs(exact).max())
-    )
+    assert np.abs(found - truth).max() <= LARGEST_ERROR * np.abs(truth).max()
 
 
 def exported(net, path, *, dynamo, shape):

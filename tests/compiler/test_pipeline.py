@@ -46,11 +46,6 @@ def compiled(net, make_card, *, target):
         ("lenet5", 32),
         ("lenet5_relu", 35),
         ("resnet20", 32),
-        pytest.param("alexnet", 67, marks=pytest.mark.slow),
-        pytest.param("googlenet", 79, marks=pytest.mark.slow),
-        pytest.param("mobilenet_v2", 65, marks=pytest.mark.slow),
-        pytest.param("efficientnet_lite0", 64, marks=pytest.mark.slow),
-        pytest.param("resnet50", 64, marks=pytest.mark.slow),
     ],
 )
 def test_an_artifact_computes_what_torch_does_in_float64(tmp_path, make_card, name, size):

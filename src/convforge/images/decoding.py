@@ -248,8 +248,8 @@ def _check_bad(decoded: Mapping[str, Decoded], *, max_bad: float) -> None:
     listed = "".join(f"\n  {reason}" for reason in reasons[:LISTED])
     more = f"\n  and {len(reasons) - LISTED} more" if len(reasons) > LISTED else ""
     raise DataError(
-        f"{len(reasons)} of {total} images cannot be used; repair or remove them, or go on without "
-        f"up to {max_bad:.3g} of each part by another max_bad:{listed}{more}"
+        f"{len(reasons)} of {total} images cannot be used; repair or remove them, or allow more of "
+        f"a part than max_bad {max_bad:.3g}:{listed}{more}"
     )
 
 

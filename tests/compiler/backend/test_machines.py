@@ -22,7 +22,7 @@ from convforge.card import Card
 from convforge.compiler.backend import interface
 from convforge.compiler.backend.compilers import find_compiler
 from convforge.compiler.backend.package import save_artifact
-from convforge.compiler.backend.target import AARCH64_LINUX, WASM32, native
+from convforge.compiler.backend.target import AARCH64_LINUX, WASM32, find_target, native
 from convforge.compiler.frontends.torch import from_torch
 from convforge.compiler.ir import ops, reference
 from convforge.compiler.ir.graph import Graph, Node
@@ -269,3 +269,22 @@ def test_larger_classifiers(drive, machine, make_classifier, network, picture):
     preprocess = Preprocess(resize=72, crop=(64, 64), mean=(124.0,) * 3, std=(58.0,) * 3)
     classifier = make_classifier(network, preprocess=preprocess)
     check_classifier(drive, machine, classifier, picture)
+
+
+@pytest.mark.slow  # zig builds each system's C library first: a minute and a half for Windows
+@no_zig
+@pytest.mark.parametrize(
+    ("name", "magic"),
+    [
+        ("x86_64-macos", b"\xcf\xfa\xed\xfe\x07\0\0\x01"),  # 64 bits, little-endian, x86-64
+        ("aarch64-macos", b"\xcf\xfa\xed\xfe\x0c\0\0\x01"),
+        ("x86_64-windows", b"MZ"),
+    ],
+)
+def test_what_cannot_be_run_here_is_built_without_a_warning(few, name, magic):
+    strict = ("-Wall", "-Wextra", "-Werror", "-pedantic", "-Wno-overlength-strings")
+    library = compile_graph(few, target=find_target(name), flags=strict).library
+    assert library.startswith(magic)
+    for function in (b"cf_create", b"cf_run", b"cf_predict", b"cf_selftest"):
+        assert function in library
+    assert few.constants["conv0.b"].tobytes() in library

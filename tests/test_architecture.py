@@ -70,6 +70,7 @@ TEST_FILES_OF_NO_MODULE = {
     "test_classifier_file",
     "test_convolution",
     "test_endurance",
+    "test_every_network",
     "test_examples",
     "test_nasty",
     "test_onnx_networks",

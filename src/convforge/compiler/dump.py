@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convforge.compiler.backend.memory import MemoryPlan
-from convforge.compiler.backend.program import Place, Program
+from convforge.compiler.backend.places import Place
+from convforge.compiler.backend.program import Program
 from convforge.compiler.ir.graph import Graph
 from convforge.compiler.ir.printer import print_graph
 from convforge.errors import OutputError

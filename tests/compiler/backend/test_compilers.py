@@ -70,6 +70,12 @@ def test_a_compiler_is_known_by_its_version_and_its_program(only, tmp_path):
     assert "one 1.1" in identity(("cc",))
 
 
+@pytest.mark.skipif(not importlib.util.find_spec("ziglang"), reason="no ziglang")
+def test_zig_is_known_by_its_package_and_not_by_the_interpreter():
+    assert "ziglang" in identity(ZIG)
+    assert sys.executable not in identity(ZIG)
+
+
 @pytest.mark.parametrize("script", ["exit 1", "echo words; exit 1", "", "missing"])
 def test_a_compiler_that_says_no_version_is_not_known(only, script):
     only(**({} if script == "missing" else {"cc": script}))

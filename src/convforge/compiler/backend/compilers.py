@@ -64,12 +64,12 @@ def in_its_words(flags: Sequence[str], *, compiler: Sequence[str]) -> list[str]:
 
 def identity(compiler: Sequence[str]) -> str:
     """What objects depend on besides their source and flags; "" where it cannot be known."""
-    program = shutil.which(compiler[0])
+    program = _program(compiler)
     if program is None:
         return ""
     # An upgrade may change the program without changing its words.
-    stat = Path(program).stat()
-    version = _version(tuple(compiler), program, stat.st_mtime_ns)
+    stat = program.stat()
+    version = _version(tuple(compiler), str(program), stat.st_mtime_ns)
     return f"{program} {stat.st_size} {stat.st_mtime_ns} {version}" if version else ""
 
 
@@ -111,6 +111,16 @@ def _chosen(text: str) -> tuple[str, ...]:
             f"CC={text!r}: no such program on PATH; unset CC or name an existing compiler"
         )
     return command
+
+
+def _program(compiler: Sequence[str]) -> Path | None:
+    """The file that is run; of zig's wheel not the interpreter that starts it."""
+    if "ziglang" in compiler:
+        package = importlib.util.find_spec("ziglang")
+        folder = Path(package.origin).parent if package and package.origin else Path()
+        return next(iter(folder.glob("zig*")), None)
+    found = shutil.which(compiler[0])
+    return Path(found) if found is not None else None
 
 
 @functools.cache

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from convforge.card import Card
-    from convforge.compiler.backend.program import Call, Place, Program
+    from convforge.compiler.backend.places import Place
+    from convforge.compiler.backend.program import Call, Program
     from convforge.compiler.backend.schedule import Schedule
     from convforge.compiler.backend.selftest import SelfTest
     from convforge.compiler.backend.target import Target

@@ -78,7 +78,7 @@ def test_a_model_that_onnx_lacks_is_left_out_with_the_reason(model, tmp_path, mo
     pytest.importorskip("onnxscript")
 
     def refuse(*_arguments, **_options):
-        raise RuntimeError("no such operation\nand more")
+        raise RuntimeError("step 3 of 3") from ValueError("no such operation\nand more")
 
     monkeypatch.setattr(torch.onnx, "export", refuse)
     words = r"torch\.onnx\.export could not write it: no such operation$"

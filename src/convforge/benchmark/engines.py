@@ -118,6 +118,14 @@ def _onnx_file(model: Model, folder: Path) -> Path:
                 model.module.eval(), (example,), str(path), dynamo=True, verbose=False
             )
         except Exception as error:  # noqa: BLE001  (whatever the exporter meets)
-            reason = str(error).strip().splitlines() or [type(error).__name__]
-            raise UnsupportedError(f"torch.onnx.export could not write it: {reason[0]}") from None
+            raise UnsupportedError(
+                f"torch.onnx.export could not write it: {_root(error)}"
+            ) from None
     return path
+
+
+def _root(error: BaseException) -> str:
+    """What the innermost of chained exceptions says first: the others say where it passed by."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

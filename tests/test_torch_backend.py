@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from convforge.torch_backend import compile_traced
+from convforge import torch_backend
+from convforge.compiler.backend.target import native
+from convforge.torch_backend import MOST_THREADS, compile_traced
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +67,28 @@ def test_a_network_gives_what_it_gives_without(net, context):
     with context():
         found = compiled(net)(image())
         assert_alike(found.detach(), net(image()).detach())
+
+
+def test_a_batch_is_computed_whole(net):
+    with torch.no_grad():
+        assert_alike(compiled(net)(image(5, 3, 8, 8)), net(image(5, 3, 8, 8)))
+
+
+def test_it_computes_with_torchs_threads_as_far_as_an_artifact_can(net, monkeypatch):
+    assert native().most_threads == MOST_THREADS
+    asked = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 192)
+    build = torch_backend.compile_model
+    monkeypatch.setattr(
+        torch_backend,
+        "compile_model",
+        lambda *given, **options: (
+            asked.append(options["threads"]) or build(*given, **options | {"threads": 1})
+        ),
+    )
+    with torch.no_grad():
+        compiled(net)(image())
+    assert asked == [MOST_THREADS]
 
 
 def test_every_size_is_compiled_by_itself(net):

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from torch import fx
 
+MOST_THREADS = 64  # that an artifact computes with, however many torch does
+
 
 def compile_traced(
     module: fx.GraphModule, example_inputs: Sequence[Any]
@@ -47,7 +49,8 @@ def compile_traced(
     with tempfile.TemporaryDirectory(prefix="convforge-") as folder:
         path = Path(folder) / "traced.so"
         shape = tuple(image.shape)
-        compile_model(traced, path, input_shape=shape, threads=torch.get_num_threads())
+        threads = min(torch.get_num_threads(), MOST_THREADS)
+        compile_model(traced, path, input_shape=shape, threads=threads)
         runtime = Runtime(path)  # holds the library open: its file may go
     versions = [_version(value) for value in constants]
 

@@ -89,6 +89,45 @@ def test_a_few_networks_compute_what_torch_does(open_compiled, best, name, size)
     check(open_compiled, name, size, target=best)
 
 
+class Everything(nn.Module):
+    """A layer of each kind, on maps and on vectors."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.SiLU())
+        self.depthwise = nn.Conv2d(16, 16, 5, padding=2, groups=16)
+        self.squeeze = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(16, 16, 1), nn.Sigmoid())
+        self.norm = nn.LayerNorm(16)
+        self.mlp = nn.Sequential(nn.Linear(16, 24), nn.GELU(), nn.Linear(24, 16))
+        self.slopes = nn.PReLU(16)
+        self.group = nn.GroupNorm(4, 16)
+        self.head = nn.Linear(16 * 6 + 16, 7)
+
+    def forward(self, x):
+        x = self.stem(x)
+        x = x + self.mlp(self.norm(self.depthwise(x).permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
+        x = x * self.squeeze(x) + x.mean(1, keepdim=True)
+        left, right = nn.functional.channel_shuffle(x, 2).chunk(2, 1)
+        small = nn.functional.max_pool2d(left, 3, 2, 1, ceil_mode=True)
+        small = nn.functional.interpolate(small, scale_factor=2, mode="bilinear")
+        small = small[:, :, : x.shape[2], : x.shape[3]]
+        x = self.slopes(torch.cat([small - right, right / (1 + left.abs())], 1))
+        x = self.group(x).softmax(1)
+        maps = nn.functional.adaptive_avg_pool2d(x, (2, 3)).flatten(1)
+        return self.head(torch.cat([maps, x.amax((2, 3))], 1))
+
+
+@pytest.mark.parametrize("images", [1, 2, 5])
+def test_several_images_are_computed_at_once(open_compiled, images):
+    torch.manual_seed(0)
+    net = randomized(Everything())
+    runtime = open_compiled(from_torch(net, (3, 21, 26), images=images))
+    x = torch.randn(images, 3, 21, 26)
+    with torch.no_grad():
+        truth = net.double()(x.double()).numpy()
+    assert np.abs(runtime.run(x.numpy()) - truth).max() <= 1e-5 * np.abs(truth).max()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size"), [(name, size) for name in (*CATALOG, *TORCHVISION) for size in sizes(name)]

@@ -1,6 +1,6 @@
 /* Convolutions on blocks of 16 channels, [C / 16][H][W][16], made of the microkernel's tiles.
  *
- * The output is cut into chunks of rows, and a chunk into pairs of panels: one unit each. A padded
+ * The output is cut into chunks of rows, and a chunk into panels, by twos where that saves: one unit each. A padded
  * or strided map is copied chunk by chunk into the workspace, where its border is zeros and the
  * columns that one tap reads for neighbouring pixels are neighbours:
  * [block][row phase][row][column phase][column][lane], a phase for each remainder by the stride. A
@@ -23,7 +23,8 @@ typedef struct {
     int pixels;                      /* of a tile */
     int panels, rows, columns, chunk; /* of the output; `chunk` rows are computed together */
     long pitch;                      /* floats from what one row reads to what the next one reads */
-    const int *first;                /* for each pair of panels, where its inputs begin; or NULL */
+    int width;                       /* panels of a unit: two, or one where groups are narrow */
+    const int *first;                /* for each unit of a chunk, where its inputs begin; or NULL */
     cf_border border;
 } cf_conv;
 
@@ -94,22 +95,23 @@ CF_INLINE void cf_conv_rows(const cf_conv *c, const int panels, int rows, const 
         }
 }
 
-/* Units `begin` to `end` - 1: the pairs of panels of a chunk are neighbours. */
+/* Units `begin` to `end` - 1: those of a chunk are neighbours. */
 CF_CALLED void cf_conv_units(const cf_conv *c, const float *x, const float *w, const float *bias,
                              const float *addend, float *work, float *y, int begin, int end)
 {
-    const int pairs = (c->panels + 1) / 2;
+    const int parts = (c->panels + c->width - 1) / c->width;
     int copied = -1;
     for (int unit = begin; unit < end; unit++) {
-        const int first = unit / pairs * c->chunk, pair = unit % pairs;
+        const int first = unit / parts * c->chunk, part = unit % parts;
         const int rows = c->rows - first < c->chunk ? c->rows - first : c->chunk;
         if (work && first != copied)
             cf_copy_rows(&c->border, first, rows, c->chunk, x, work);
         copied = first;
         const float *from = work ? work : x + first * c->pitch;
-        from += c->first ? c->first[pair] : 0;
-        const int stop = 2 * pair + 2 < c->panels ? 2 * pair + 2 : c->panels;
-        for (int panel = 2 * pair; panel < stop;) {
+        from += c->first ? c->first[part] : 0;
+        int panel = c->width * part;
+        const int stop = panel + c->width < c->panels ? panel + c->width : c->panels;
+        while (panel < stop) {
             const long at = panel * c->sums.plane + (long)first * c->columns * 16;
             const float *panel_w = w + panel * c->sums.weights, *panel_bias = bias + panel * 16;
             const float *more = addend ? addend + at : NULL;

@@ -10,7 +10,7 @@ convolution of 64 channels, and nothing else has to know of borders or strides. 
 of the network's input, is copied as it is and read channel by channel.
 
 A group's outputs are computed from all blocks that hold inputs of theirs or of groups in the same
-two panels, with weights of zero for the others: exact, and wasteful only for narrow groups.
+panels, with weights of zero for the others: exact, and wasteful only for narrow groups.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class _Tap:
 
 @dataclass(frozen=True)
 class _Conv:
-    """One layer, cut into pairs of panels of 16 outputs."""
+    """One layer, cut into panels of 16 outputs."""
 
     layer: Layer
 
@@ -73,15 +73,21 @@ class _Conv:
         return -(-self.layer.output[1] // LANES)
 
     @cached_property
+    def width(self) -> int:
+        """Panels of a unit: two, or one where two would read more blocks for their groups."""
+        return min((2, 1), key=lambda width: self._spans(width)[1])
+
+    @cached_property
     def read(self) -> tuple[tuple[int, ...], int]:
-        """Per pair of panels the first block that it reads, and how many each reads."""
+        """Per unit of a chunk the first block that it reads, and how many each reads."""
+        return self._spans(self.width)
+
+    def _spans(self, width: int) -> tuple[tuple[int, ...], int]:
         groups, (_, ic, _, _) = self.layer.number("groups"), self.layer.inputs[0]
         blocks, lanes, oc = self.plan.blocks, self.plan.lanes, self.layer.output[1]
-        if groups == 1:
-            return (0,) * -(-self.panels // 2), blocks
         spans = []
-        for first in range(0, oc, 2 * LANES):
-            last = min(first + 2 * LANES, oc) - 1
+        for first in range(0, oc, width * LANES):
+            last = min(first + width * LANES, oc) - 1
             start = first * groups // oc * (ic // groups) // lanes
             end = (last * groups // oc + 1) * (ic // groups)
             spans.append((start, -(-end // lanes)))
@@ -90,7 +96,7 @@ class _Conv:
 
     @cached_property
     def taps(self) -> tuple[_Tap, ...]:
-        """What a pixel reads, from the first block of its pair on."""
+        """What a pixel reads, from the first block of its unit on."""
         _, ic, _, _ = self.layer.inputs[0]
         count, lanes = self.read[1], self.plan.lanes
         rows, columns = self.plan.kernel
@@ -164,12 +170,12 @@ def _panel_weights(conv: _Conv, panel: int) -> Array:
     for o in range(panel * LANES, min(oc, (panel + 1) * LANES)):
         group = o * conv.layer.number("groups") // oc
         dense[group * icg : (group + 1) * icg, ..., o % LANES] = weight[o]
-    return dense[conv.read[0][panel // 2] * lanes :]
+    return dense[conv.read[0][panel // conv.width] * lanes :]
 
 
 def _units(layer: Layer) -> int:
     conv = _Conv(layer)
-    return conv.plan.chunks * -(-conv.panels // 2)
+    return conv.plan.chunks * -(-conv.panels // conv.width)
 
 
 def _emit(layer: Layer, out: Writer) -> None:
@@ -181,6 +187,7 @@ def _emit(layer: Layer, out: Writer) -> None:
         ".sums.weights": str(conv.fan_in * LANES),
         ".tiles": f"CF_TILES({pixels(plan.size[1])}, {plan.lanes})",
         ".panels": str(conv.panels),
+        ".width": str(conv.width),
         ".first": "first" if any(first) else "NULL",
     }
     plan.emit(out, taps=conv.table(), fields=fields)

@@ -65,6 +65,7 @@ def test_edges_of_tiles_and_chunks_hold_at_every_level(
     ]
     layers += [make_depthwise(16, (40, 30), (3, 3), epilogue=(("silu",),), **same)]
     layers += [make_depthwise(16, (41, 41), (5, 5), stride=(2, 2), padding=(2,) * 4)]
+    layers += [make_depthwise(17, (90, 89), (3, 3), **same)]  # several chunks
     check_layers(layers, kernels=[KERNEL] * len(layers), flags=level.flags)
 
 

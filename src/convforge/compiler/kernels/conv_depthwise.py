@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from convforge.compiler.ir.graph import Array
     from convforge.compiler.kernels.family import Layouts
 
-_CHUNK_FLOATS = 12 * 1024  # of a block that a chunk reads
+_CHUNK_FLOATS = 48 * 1024  # of a block that a chunk reads: it stays in a second-level cache
 
 
 def _refuses(layer: Layer) -> str | None:

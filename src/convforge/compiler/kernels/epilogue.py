@@ -57,7 +57,7 @@ static inline float cf_tangent(float x)
 }
 
 """,
-    # erfc z = t e^(p(t) - z^2) with t = 1 / (1 + z / 2), for z = |x| / sqrt(2); p is Chebyshev's for
+    # erfc z = t e^(p(t) - z^2), t = 1 / (1 + z / 2), for z = |x| / sqrt(2); p is Chebyshev's for
     # the logarithm of e^(z^2) erfc(z) / t, to 5e-8. From 13 on the tail is 0 in float32.
     "gaussian": """\
 static inline float cf_gaussian(float x)

@@ -37,7 +37,12 @@ MAY_IMPORT = {
     "compiler.pipeline": "card compiler.backend compiler.ir compiler.passes",
     "compiler.dump": "compiler.backend compiler.ir",
     "compiler.models": "card classifier compiler.frontends compiler.ir networks pretrained",
-    "compiler.compilation": "compiler.backend compiler.dump compiler.models compiler.pipeline",
+    "compiler.proof": "card compiler.backend compiler.pipeline",
+    "compiler.web_page": "card compiler.backend compiler.kernels compiler.models compiler.pipeline "
+    "compiler.proof",
+    "compiler.compilation": "compiler.backend compiler.dump compiler.models compiler.pipeline "
+    "compiler.proof compiler.web_page",
+    "serving": "",
     "runtime": "card images prediction seal",
     "loading": "classifier runtime seal",
     "torch_backend": "compiler.compilation runtime",

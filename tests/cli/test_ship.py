@@ -152,6 +152,20 @@ def test_a_shape_is_whole_numbers(cli, tmp_path, shape):
     assert ("expected whole numbers above 0" in result.err) is wrong, result.err
 
 
+def test_a_page_is_written_with_its_examples_and_replaced(cli, refused, classifier_file, scans):
+    source = shutil.copy(classifier_file, scans[0].with_name("digits.safetensors"))
+    page = source.with_suffix(".html")
+    arguments = ("compile", source, "--target", "html", "--precision", "float16")
+    for scan in scans[:2]:
+        result = cli(*arguments, "--example", scan)
+        assert result.code == 0, result.err
+        assert f"{page}, " in result.out
+        assert "its weights are float16: in the self-test no output is off by more" in result.out
+        assert f'"name": "{scan.stem}"' in page.read_text()
+    page.write_text("<!doctype html><title>notes</title>")
+    refused(*arguments, words="exists already and is no artifact of convforge")
+
+
 # -------------------------------------------------------------------------------------- predict
 
 

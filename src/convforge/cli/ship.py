@@ -14,6 +14,7 @@ import typer
 
 from convforge.cli import console, tables
 from convforge.cli.options import ForceFlag, JsonFlag, ShapeOption, sizes_from
+from convforge.compiler.backend.package_html import is_page
 from convforge.compiler.backend.target import TARGETS, find_target
 from convforge.errors import DataError, InputError, OutputError
 from convforge.loading import load
@@ -24,6 +25,7 @@ COMPILE_EXAMPLES = (
     "Examples:\n\n"
     "convforge compile digits.safetensors\n\n"
     "convforge compile mobilenet_v2 --weights imagenet -o mobile.so --threads 2\n\n"
+    "convforge compile cats.safetensors --target html --example cat.jpg\n\n"
     "convforge compile detector.onnx --shape 1,3,480,640 --target aarch64-linux --dump stages"
 )
 PREDICT_EXAMPLES = (
@@ -32,6 +34,13 @@ PREDICT_EXAMPLES = (
     "convforge predict cats.safetensors holiday/*.jpg --top 1 --format csv > holiday.csv"
 )
 LISTED = 10  # images that an error names before it only counts
+
+
+class Precision(StrEnum):
+    """What a web page keeps its weights in."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
 
 
 class Format(StrEnum):
@@ -66,6 +75,14 @@ def compile_model(
         typer.Option(help="Published weights of a NETWORK, imagenet; without, it is untrained."),
     ] = None,
     shape: ShapeOption = None,
+    precision: Annotated[
+        Precision,
+        typer.Option(help="Of the weights of target html; float16 makes the page half as large."),
+    ] = Precision.FLOAT32,
+    example: Annotated[
+        list[Path] | None,
+        typer.Option(help="A picture that a page of target html has ready; can be repeated."),
+    ] = None,
     dump: Annotated[
         Path | None,
         typer.Option(help="A folder for the graph after every pass, the plan and the C sources."),
@@ -94,6 +111,8 @@ def compile_model(
             threads=threads,
             input_shape=input_shape,
             weights=weights,
+            precision=precision.value,
+            examples=example or (),
             dump=dump,
             progress=progress,
         )
@@ -152,7 +171,7 @@ def _check_destination(path: Path, *, source: Path, force: bool) -> None:
         raise OutputError(
             f"{path}: is the model itself; name another file for the artifact with --output"
         )
-    if not force and not is_sealed(path):
+    if not force and not is_sealed(path) and not is_page(path):
         raise OutputError(
             f"{path}: exists already and is no artifact of convforge; name another file with "
             "--output, or replace it with --force"

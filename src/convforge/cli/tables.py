@@ -113,6 +113,11 @@ def artifact(result: Artifact, *, seconds: float) -> Iterator[Text]:
         f"weights {bytes_text(result.weight_bytes)}, "
         f"working memory {bytes_text(result.arena_bytes)} a context"
     )
+    if result.deviation is not None:
+        yield plain(
+            f"its weights are {result.precision}: in the self-test no output is off by more than "
+            f"{result.deviation:.2g} of the largest"
+        )
     if result.weights == "random":
         yield plain(
             "its weights are random: it computes, and predicts nothing; --weights imagenet takes "

@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from convforge.compiler.backend.package import check_package, save_artifact, save_package
-from convforge.compiler.backend.target import Target, find_target
+from convforge.compiler.backend.package import check_package, save_package
+from convforge.compiler.backend.target import find_target
 from convforge.compiler.dump import dump_to
 from convforge.compiler.models import read_model
 from convforge.compiler.pipeline import compile_graph
-from convforge.errors import InputError, ToolchainError
+from convforge.compiler.proof import prove
+from convforge.compiler.web_page import PageOptions, check_options, save_web_page
+from convforge.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from os import PathLike
 
-    from convforge.compiler.models import Compilable
-    from convforge.compiler.pipeline import Observer
+    from convforge.compiler.backend.target import Precision, Target
+    from convforge.compiler.models import Compilable, Model
+    from convforge.compiler.pipeline import Compiled, Observer
 
     Progress: TypeAlias = Callable[[int, int, str], None]
-
-# A process of its own: what a C compiler got wrong may also crash.
-_PROOF = """
-import sys
-from convforge.errors import ConvforgeError
-from convforge.runtime import Runtime
-path, *levels = sys.argv[1:]
-try:
-    for level in levels[levels.index(Runtime(path).level):]:
-        Runtime(path, level=level).selftest()
-except ConvforgeError as error:
-    sys.exit(str(error))
-"""
 
 
 @dataclass(frozen=True)
@@ -46,7 +31,9 @@ class Artifact:
     """What `compile` wrote: the file, and what it needs.
 
     `arena_bytes` is what each predicting thread holds, `arena_lower_bound` the least that any plan
-    could reach for these layers. `weights` is "given", or "random" for an untrained network.
+    could reach for these layers. `weights` is "given", or "random" for an untrained network;
+    `precision` is what they are kept in. `deviation`, of a web page, is how far off the model its
+    outputs are in the self-test, as a share of the largest one.
     """
 
     path: Path
@@ -57,6 +44,8 @@ class Artifact:
     weight_bytes: int
     arena_bytes: int
     arena_lower_bound: int
+    precision: str = "float32"
+    deviation: float | None = None
 
 
 def compile(  # noqa: A001  (the public verb)
@@ -67,6 +56,8 @@ def compile(  # noqa: A001  (the public verb)
     threads: int = 1,
     input_shape: tuple[int, ...] | None = None,
     weights: str | None = None,
+    precision: Precision = "float32",
+    examples: Sequence[str | PathLike[str]] = (),
     dump: str | PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Artifact:
@@ -79,13 +70,17 @@ def compile(  # noqa: A001  (the public verb)
     others compute tensors.
 
     `threads` is how many compute one input where the artifact's user asks for no other number.
-    `dump` is a folder for what every stage of the compiler gave. `progress` is called with (0, 0,
-    what is being done).
+    `precision` is what a web page keeps its weights in: "float16" takes half of the bytes, and the
+    artifact's `deviation` says what it costs; other targets have float32 alone. Sums are float32 in
+    any case.
+    `examples` are pictures that a web page has ready. `dump` is a folder for what every stage of
+    the compiler gave. `progress` is called with (0, 0, what is being done).
 
     An artifact that runs on this machine passes its self-test at every level that the machine has
-    before the file is written. Raises OutputError before any work where `path` cannot be written;
-    InputError and UnsupportedError where the model cannot be compiled, naming the layer;
-    ToolchainError without a C compiler, or where the artifact fails its test.
+    before the file is written; a web page's network does so as a library for this machine. Raises
+    OutputError before any work where `path` cannot be written; InputError and UnsupportedError
+    where the model cannot be compiled, naming the layer; ToolchainError without a C compiler, or
+    where the artifact fails its test.
     """
     destination, chosen = Path(path), find_target(target)
     check_package(destination, target=chosen)
@@ -93,9 +88,15 @@ def compile(  # noqa: A001  (the public verb)
         raise InputError(
             f"compile: threads is {threads}; target {chosen.name} takes 1 to {chosen.most_threads}"
         )
+    options = PageOptions.of(precision, examples)
+    check_options(options, target=chosen)
     observe = _observer(dump, progress)
     observe("start", None)
     found = read_model(model, input_shape=input_shape, weights=weights)
+    if chosen.form == "page":
+        compiled, page = save_web_page(found, destination, options=options, observe=observe)
+        artifact = _artifact(destination, found, compiled, target=chosen)
+        return replace(artifact, precision=page.precision, deviation=page.deviation)
     compiled = compile_graph(
         found.graph,
         card=found.card,
@@ -107,16 +108,22 @@ def compile(  # noqa: A001  (the public verb)
     built = compiled.built
     if built is not None and not chosen.triple:
         observe("library", built.path)
-        _prove(built.path, chosen)
+        prove(built.path, chosen)
     written = save_package(
         destination, target=chosen, card=found.card, sources=compiled.sources, built=built
     )
+    return _artifact(written, found, compiled, target=chosen, threads=threads)
+
+
+def _artifact(
+    path: Path, model: Model, compiled: Compiled, *, target: Target, threads: int = 1
+) -> Artifact:
     return Artifact(
-        path=written,
-        target=chosen.name,
+        path=path,
+        target=target.name,
         threads=threads,
-        weights="random" if found.untrained else "given",
-        file_bytes=_file_bytes(written),
+        weights="random" if model.untrained else "given",
+        file_bytes=_file_bytes(path),
         weight_bytes=compiled.weight_bytes,
         arena_bytes=compiled.arena_bytes,
         arena_lower_bound=compiled.arena_lower_bound,
@@ -149,27 +156,3 @@ def _observer(dump: str | PathLike[str] | None, progress: Progress | None) -> Ob
 def _file_bytes(path: Path) -> int:
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file())
-
-
-def _prove(library: Path, target: Target) -> None:
-    """Run the self-test at every level of this machine. Raises ToolchainError where one fails."""
-    with tempfile.TemporaryDirectory(prefix="convforge-") as folder:
-        path = Path(folder) / f"artifact{target.suffix}"
-        save_artifact(library, path)
-        done = subprocess.run(  # noqa: S603  (this interpreter, no shell)
-            [sys.executable, "-c", _PROOF, str(path), *(level.name for level in target.levels)],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
-    if done.returncode == 0:
-        return
-    said = done.stderr.strip().splitlines() or ["nothing was said"]
-    if done.returncode < 0:
-        said = [f"it crashed with {signal.Signals(-done.returncode).name}"]
-    raise ToolchainError(
-        f"the compiled artifact fails its self-test: {said[-1]}; nothing was written. "
-        "Set CC to use another C compiler"
-    )

@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING, TypeAlias
 from convforge.compiler.backend.emit import emit_sources, plan_arena
 from convforge.compiler.backend.program import build_program
 from convforge.compiler.backend.schedule import build_schedule
-from convforge.compiler.backend.selftest import make_selftest
+from convforge.compiler.backend.selftest import ROUNDED_TOLERANCE, TOLERANCE, make_selftest
 from convforge.compiler.backend.toolchain import build_library
 from convforge.compiler.ir.reference import evaluate
 from convforge.compiler.passes.assign_layouts import assign_layouts
 from convforge.compiler.passes.order import run_passes
+from convforge.compiler.passes.round_weights import round_weights
 from convforge.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from convforge.card import Card
-    from convforge.compiler.backend.target import Target
+    from convforge.compiler.backend.program import Program
+    from convforge.compiler.backend.selftest import SelfTest
+    from convforge.compiler.backend.target import Precision, Target
     from convforge.compiler.backend.toolchain import Built
     from convforge.compiler.ir.graph import Array, Graph
 
@@ -33,6 +36,8 @@ class Compiled:
 
     built: Built | None
     sources: dict[str, bytes | memoryview]
+    program: Program
+    selftest: SelfTest
     weight_bytes: int
     arena_bytes: int
     arena_lower_bound: int
@@ -51,6 +56,7 @@ def compile_graph(
     card: Card | None = None,
     expected: Callable[[Array], Array] | None = None,
     threads: int = 1,
+    precision: Precision = "float32",
     flags: Sequence[str] = (),
     observe: Observer = lambda _step, _result: None,
 ) -> Compiled:
@@ -58,8 +64,9 @@ def compile_graph(
 
     `expected` is the model itself as a function of its input, asked once for the self-test; without
     it the graph's meaning in numpy answers. `threads` is how many compute one input where the
-    artifact's user asks for no other number. `flags` go to the C compiler too (sanitizers,
-    warnings). `observe` is called with the name of each step and what it gave.
+    artifact's user asks for no other number. `precision` is what the weights are rounded to.
+    `flags` go to the C compiler too (sanitizers, warnings). `observe` is called with the name of
+    each step and what it gave.
 
     Raises UnsupportedError where the graph's input or output is not what the card says.
     """
@@ -67,7 +74,16 @@ def compile_graph(
     optimized = run_passes(graph, observe=observe)
     if card is not None:
         _check_ends(optimized, card)
-    selftest = make_selftest(expected or partial(evaluate, graph), graph.input_shape, card)
+    tolerance = TOLERANCE
+    if precision == "float16":
+        optimized, tolerance = round_weights(optimized), ROUNDED_TOLERANCE
+        observe("round_weights", optimized)
+    selftest = make_selftest(
+        expected or partial(evaluate, graph),
+        graph.input_shape,
+        card,
+        tolerance=tolerance,
+    )
     program = build_program(*assign_layouts(optimized))
     schedule = build_schedule(program)
     plan = plan_arena(program, schedule, card)
@@ -79,7 +95,15 @@ def compile_graph(
     observe("sources", sources)
     sources_only = target.form == "sources"
     built = None if sources_only else build_library(sources, target=target, extra=flags)
-    return Compiled(built, sources, program.weight_bytes, plan.arena_bytes, plan.lower_bound)
+    return Compiled(
+        built=built,
+        sources=sources,
+        program=program,
+        selftest=selftest,
+        weight_bytes=program.weight_bytes,
+        arena_bytes=plan.arena_bytes,
+        arena_lower_bound=plan.lower_bound,
+    )
 
 
 def _check_ends(graph: Graph, card: Card) -> None:

@@ -6,7 +6,7 @@ steps.h        what a step is
 preprocess.c   resize, crop, normalise (kernels/resize.py); compiled once a level too
 artifact.c     the C interface, the executor, the card, the choice of a level
 convforge.h    the interface as users of the artifact include it
-weights.S      the weight blob, weights.bin, as read-only data
+weights.S      the weight blob, weights.bin, as read-only data; or, in weights.c, room for it
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def emit_sources(
         "artifact.c": head + data + _emit_levels(target, card) + interface.ARTIFACT_BODY,
         "convforge.h": interface.NOTICE + interface.HEADER,
         "steps.h": interface.NOTICE + interface.STEPS,
-        "weights.S": interface.WEIGHTS,
+        **_emit_weights(program, target),
     }
     if card is not None:
         texts["preprocess.c"] = interface.NOTICE + emit_preprocess(card.preprocess)
@@ -77,6 +77,13 @@ def emit_sources(
     # The program's own memory, not a copy: it may be most of what the compiler holds.
     sources["weights.bin"] = program.weights.astype("<f4", copy=False).view("u1").data
     return sources
+
+
+def _emit_weights(program: Program, target: Target) -> dict[str, str]:
+    if target.form != "page":
+        return {"weights.S": interface.WEIGHTS}
+    room = interface.WEIGHTS_ROOM.replace("@FLOATS@", str(max(1, program.weights.size)))
+    return {"weights.c": interface.NOTICE + room}
 
 
 def _emit_model(program: Program, schedule: Schedule, plan: MemoryPlan) -> dict[str, str]:

@@ -52,6 +52,20 @@ STEPS = _text("steps.h")
 
 WEIGHTS = _text("weights.S")
 
+# Of a module whose weights come beside it, in fewer bytes: its host writes them before all else.
+WEIGHTS_ROOM = """\
+#include "convforge.h"
+
+float cf_weights[@FLOATS@] __attribute__((aligned(64)));
+
+CF_API float *cf_weights_room(void);
+
+float *cf_weights_room(void)
+{
+    return cf_weights;
+}
+"""
+
 ARTIFACT_HEAD = """\
 #include "convforge.h"
 #include "steps.h"

@@ -5,7 +5,7 @@ chooses when it is loaded; the levels are the ones that the x86-64 psABI names v
 has NEON and WebAssembly its 128-bit vectors in the one level that they need.
 
 A target is found by its name. `native` is a library for this machine, `wheel` the same within a
-Python package, `c` the sources for any machine.
+Python package, `c` the sources for any machine, `html` a web page with a wasm module in it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from typing import Literal
 from convforge.errors import UnsupportedError
 
 Binary = Literal["elf", "mach-o", "coff", "wasm"]
-Form = Literal["library", "sources", "wheel"]
+Precision = Literal["float32", "float16"]  # of the weights; sums are float32 in any case
+PRECISIONS: tuple[Precision, ...] = ("float32", "float16")
+Form = Literal["library", "page", "sources", "wheel"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ WASM32 = Target(
     binary="wasm",
     most_threads=1,
 )
+HTML = replace(WASM32, name="html", suffix=".html", form="page")
 # Compiled by whoever gets them, so no level but x86-64's says more than its compiler's default.
 C_SOURCES = Target(
     name="c",
@@ -89,7 +92,7 @@ _MACHINES = (X86_64_LINUX, AARCH64_LINUX, X86_64_MACOS, AARCH64_MACOS, X86_64_WI
 _SPOKEN = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
 _SYSTEMS = {"linux": "linux", "darwin": "macos", "win32": "windows"}
 
-TARGETS = ("native", *(target.name for target in _MACHINES), "wasm32", "c", "wheel")
+TARGETS = ("native", *(target.name for target in _MACHINES), "wasm32", "html", "c", "wheel")
 
 
 def find_target(name: str) -> Target:
@@ -98,7 +101,7 @@ def find_target(name: str) -> Target:
         return native()
     if name == "wheel":
         return replace(native(), name="wheel", suffix=".whl", form="wheel")
-    for target in (*_MACHINES, WASM32, C_SOURCES):
+    for target in (*_MACHINES, WASM32, HTML, C_SOURCES):
         if target.name == name:
             return target
     raise UnsupportedError(f"target {name!r} is not known; known are: {', '.join(TARGETS)}")

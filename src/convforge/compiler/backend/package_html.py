@@ -1,0 +1,186 @@
+"""The target `html`: a classifier as one web page that works from a file, without any network.
+
+The page's sources are in `serving/page/`; here they become one text, with the module, its weights
+and the examples in it as base64. Its Content-Security-Policy allows the script and the style that
+are in it, by their hashes, and no request of any kind.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import html
+import json
+import re
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from convforge.compiler.backend.runs import pack_runs
+from convforge.errors import InputError
+from convforge.files import write_file
+from convforge.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from convforge.card import Card
+    from convforge.compiler.ir.graph import Array
+
+# In the order in which each finds what it imports above it.
+MODULES = (
+    "dom.js",
+    "classifier.js",
+    "picture.js",
+    "results.js",
+    "camera.js",
+    "card.js",
+    "layers.js",
+    "evidence.js",
+    "page.js",
+    "embedded.js",
+)
+_IMPORT = re.compile(r'^import [^"]*"\./[a-z]+\.js";\n', re.MULTILINE)
+_EXPORT = re.compile(r"^export ", re.MULTILINE)
+
+_GENERATOR = b'<meta name="generator" content="convforge '
+_BEGINNING = 2048  # bytes of a page within which that is
+
+# What browsers decode, by what a file begins with.
+_PICTURES = {
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF8": "image/gif",
+    b"BM": "image/bmp",
+    b"RIFF": "image/webp",
+}
+
+
+@dataclass(frozen=True)
+class LayerFacts:
+    """What the page says of a layer beside its name, kernel and multiply-adds."""
+
+    op: str
+    gives: tuple[int, ...]
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Page:
+    """All that goes into a page.
+
+    `deviation` is the largest deviation of an output of the self-test, as a share of the largest
+    output, that rounding the weights to `precision` costs.
+    """
+
+    card: Card
+    module: bytes
+    weights: Array
+    layers: tuple[LayerFacts, ...]
+    precision: str
+    deviation: float
+    examples: tuple[Path, ...] = ()
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is a page that was written here, by its beginning. Raises OSError."""
+    with path.open("rb") as file:
+        return _GENERATOR in file.read(_BEGINNING)
+
+
+def check_examples(examples: Sequence[Path]) -> None:
+    """Raise InputError, before any work, where an example is no picture that browsers show."""
+    for path in examples:
+        _picture(path)
+
+
+def save_page(page: Page, path: Path) -> None:
+    """Write the page. Raises OutputError."""
+    write_file(path, page_text(page, title=path.stem).encode())
+
+
+def page_text(page: Page, *, title: str) -> str:
+    """The whole page: the same text for the same classifier."""
+    style, script = _source("page.css"), bundle()
+    words = {
+        "POLICY": _policy(style=style, script=script),
+        "VERSION": __version__,
+        "TITLE": html.escape(title),
+        "WHAT": html.escape(_what(page.card)),
+        "STYLE": style,
+        "SCRIPT": script,
+        "DATA": _data(page),
+    }
+    return re.sub("@([A-Z]+)@", lambda found: words[found[1]], _source("index.html"))
+
+
+def bundle() -> str:
+    """The page's modules as one: no two of them give a name to different things."""
+    texts = [_EXPORT.sub("", _IMPORT.sub("", _source(name))) for name in MODULES]
+    return "\n" + "\n".join(texts)
+
+
+def _source(name: str) -> str:
+    return files("convforge.serving").joinpath("page", name).read_text(encoding="utf-8")
+
+
+def _policy(*, style: str, script: str) -> str:
+    allowed = {
+        "default-src": "'none'",
+        # WebAssembly alone, no eval of text.
+        "script-src": f"'{_hash(script)}' 'wasm-unsafe-eval'",
+        "style-src": f"'{_hash(style)}'",
+        "img-src": "blob:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    return "; ".join(f"{name} {value}" for name, value in allowed.items())
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _what(card: Card) -> str:
+    count = f"{len(card.classes):,} {'class' if len(card.classes) == 1 else 'classes'}"
+    return f"{card.network}, {count}" if card.network else f"An image classifier, {count}"
+
+
+def _data(page: Page) -> str:
+    packed = pack_runs(page.weights)
+    facts = {
+        "precision": page.precision,
+        "deviation": page.deviation,
+        "runs": packed.runs,
+        "layers": [asdict(layer) for layer in page.layers],
+        "examples": [_example(path) for path in page.examples],
+    }
+    # No text in it may end the element.
+    text = json.dumps(facts, ensure_ascii=False).replace("<", "\\u003c")
+    module = base64.b64encode(gzip.compress(page.module, mtime=0)).decode()
+    weights = base64.b64encode(packed.data).decode()
+    return (
+        f'<script type="application/json" id="facts">{text}</script>\n'
+        f'<script type="text/plain" id="module">{module}</script>\n'
+        f'<script type="text/plain" id="weights">{weights}</script>'
+    )
+
+
+def _example(path: Path) -> dict[str, str]:
+    kind, content = _picture(path)
+    return {"name": path.stem, "type": kind, "text": base64.b64encode(content).decode()}
+
+
+def _picture(path: Path) -> tuple[str, bytes]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); name a picture as an example"
+        ) from None
+    for start, kind in _PICTURES.items():
+        if content.startswith(start):
+            return kind, content
+    raise InputError(f"{path}: is no PNG, JPEG, GIF, BMP or WebP, which the page could show")

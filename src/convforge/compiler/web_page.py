@@ -1,0 +1,125 @@
+"""From a classifier to a web page: compiled to wasm, its twin proven on this machine, assembled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from convforge.compiler.backend.package_html import LayerFacts, Page, check_examples, save_page
+from convforge.compiler.backend.target import HTML, PRECISIONS, native
+from convforge.compiler.pipeline import compile_graph
+from convforge.compiler.proof import deviation, prove
+from convforge.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from os import PathLike
+
+    from convforge.card import Card
+    from convforge.compiler.backend.program import Call
+    from convforge.compiler.backend.target import Precision, Target
+    from convforge.compiler.kernels.family import Layer
+    from convforge.compiler.models import Model
+    from convforge.compiler.pipeline import Compiled, Observer
+
+
+@dataclass(frozen=True)
+class PageOptions:
+    """What only web pages have: another precision of the weights than float32, and examples."""
+
+    precision: Precision
+    examples: tuple[Path, ...]
+
+    @classmethod
+    def of(cls, precision: Precision, examples: Sequence[str | PathLike[str]]) -> Self:
+        """From what `compile` takes."""
+        return cls(precision, tuple(Path(example) for example in examples))
+
+
+def check_options(options: PageOptions, *, target: Target) -> None:
+    """Raise InputError, before any work, where a target does not have these options."""
+    if options.precision not in PRECISIONS:
+        raise InputError(
+            f"compile: precision is {options.precision!r}; expected {' or '.join(PRECISIONS)}"
+        )
+    if target.form == "page":
+        check_examples(options.examples)
+        return
+    if options.precision == "float16":
+        raise InputError(
+            f"compile: target {target.name} keeps its weights in float32; precision float16 is for "
+            "target html"
+        )
+    if options.examples:
+        raise InputError(f"compile: target {target.name} has no page for examples; html has one")
+
+
+def save_web_page(
+    model: Model, path: Path, *, options: PageOptions, observe: Observer
+) -> tuple[Compiled, Page]:
+    """Write the page of a classifier; what was compiled, and what went into the page.
+
+    Raises InputError where the model is none; ToolchainError where the twin fails its self-test.
+    """
+    if model.card is None:
+        raise InputError(
+            f"{model.name}: a page shows a classifier, and this is a bare network, without class "
+            "names and preprocessing; compile the classifier that `convforge train` saved"
+        )
+    precision = options.precision
+    compiled = _compile(model, target=HTML, precision=precision, observe=observe)
+    assert compiled.built is not None
+    page = Page(
+        card=model.card,
+        module=compiled.built.read_bytes(),
+        weights=compiled.program.weights,
+        layers=tuple(map(_facts, compiled.program.calls)),
+        precision=precision,
+        deviation=_deviation(model, model.card, precision=precision, observe=observe),
+        examples=options.examples,
+    )
+    save_page(page, path)
+    return compiled, page
+
+
+def _compile(model: Model, *, target: Target, precision: Precision, observe: Observer) -> Compiled:
+    return compile_graph(
+        model.graph,
+        card=model.card,
+        expected=model.expected,
+        target=target,
+        precision=precision,
+        observe=observe,
+    )
+
+
+def _deviation(model: Model, card: Card, *, precision: Precision, observe: Observer) -> float:
+    """How far off the model the page's network is, by a library for this machine."""
+    machine = native()
+    baseline = replace(machine, levels=machine.levels[-1:])
+    twin = _compile(model, target=baseline, precision=precision, observe=lambda _step, _made: None)
+    assert twin.built is not None
+    observe("library", twin.built.path)
+    prove(twin.built.path, baseline)
+    return deviation(twin, card, target=baseline)
+
+
+def _facts(call: Call) -> LayerFacts:
+    layer = call.layer
+    parameters = sum(constant.size for constant in layer.constants)
+    return LayerFacts(_operation(layer), layer.output, parameters)
+
+
+def _operation(layer: Layer) -> str:
+    """The operation in words: "conv2d 3 x 3, stride 2, 32 groups" say."""
+    attrs, words = layer.node.attrs, [layer.node.op]
+    window = layer.constants[0].shape[2:] if layer.node.op == "conv2d" else attrs.get("kernel")
+    if isinstance(window, tuple):
+        words[0] += f" {window[0]} x {window[1]}"
+    stride, groups = attrs.get("stride"), attrs.get("groups", 1)
+    if isinstance(stride, tuple) and stride != (1, 1):
+        words.append(f"stride {' x '.join(map(str, dict.fromkeys(stride)))}")
+    if groups != 1:
+        words.append(f"{groups} groups")
+    return ", ".join(words)

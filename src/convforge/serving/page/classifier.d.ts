@@ -1,0 +1,63 @@
+/** An error in words for people. */
+export class ClassifierError extends Error {}
+
+export interface Pixels {
+  /** Rows of RGBA pixels without gaps; alpha is left out. */
+  data: Uint8ClampedArray | Uint8Array;
+  width: number;
+  height: number;
+}
+
+/** Weights of a module without its own: runs of numbers, one behind the other in `data`. */
+export interface Weights {
+  data: Uint8Array;
+  runs: [count: number, bits: 16 | 32][];
+}
+
+export interface Layer {
+  name: string;
+  kernel: string;
+  /** Multiply-adds. */
+  macs: number;
+}
+
+export interface Card {
+  network: string;
+  classes: string[];
+  preprocess: {
+    resize: number | [height: number, width: number];
+    crop: [height: number, width: number];
+    mean: number[];
+    std: number[];
+    interpolation: "box" | "bilinear" | "bicubic" | "lanczos";
+  };
+  metrics: Record<string, unknown>;
+  recipe: Record<string, unknown>;
+  data: Record<string, unknown>;
+  arguments: Record<string, unknown>;
+  convforge: string;
+  format: number;
+}
+
+/** One network with memory for one prediction at a time. */
+export class Classifier {
+  private constructor();
+  /** What the classifier says about itself; null of a bare network. */
+  readonly card: Card | null;
+  /** Class names in the order of the probabilities. */
+  readonly classes: string[];
+  readonly inputShape: number[];
+  readonly outputShape: number[];
+  readonly layers: Layer[];
+  /** Whether this machine computes what the model did. */
+  selftest(): boolean;
+  /** Probabilities of the classes. Throws ClassifierError. */
+  predict(image: Pixels): Float32Array;
+  /** The network alone: numbers of inputShape to numbers of outputShape. */
+  run(input: ArrayLike<number>): Float32Array;
+  /** Milliseconds that each layer took in one `run`. */
+  profile(input: ArrayLike<number>): number[];
+}
+
+/** Compiles a module that `convforge compile` wrote and gives its classifier. */
+export function load(bytes: BufferSource, weights?: Weights): Promise<Classifier>;

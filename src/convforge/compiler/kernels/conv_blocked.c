@@ -1,8 +1,8 @@
 /* Convolutions on blocks of 16 channels, [C / 16][H][W][16], made of the microkernel's tiles.
  *
- * The output is cut into chunks of rows, and a chunk into panels, by twos where that saves: one unit each. A padded
- * or strided map is copied chunk by chunk into the workspace, where its border is zeros and the
- * columns that one tap reads for neighbouring pixels are neighbours:
+ * The output is cut into chunks of rows, and a chunk into panels, by twos where that saves: one
+ * unit each. A padded or strided map is copied chunk by chunk into the workspace, where its border
+ * is zeros and the columns that one tap reads for neighbouring pixels are neighbours:
  * [block][row phase][row][column phase][column][lane], a phase for each remainder by the stride. A
  * chunk of it stays in the second-level cache while all panels read it. */
 #ifndef CF_CONV
@@ -28,7 +28,7 @@ typedef struct {
     cf_border border;
 } cf_conv;
 
-/* One line: columns of a phase, `width` of them apart by the stride, zeros where the map has none. */
+/* One line: the columns of a phase, apart by the stride, and zeros where the map has none. */
 CF_INLINE void cf_copy_line(const cf_border *b, const int lanes, int phase, const float *x,
                             float *to)
 {
@@ -64,10 +64,12 @@ CF_CALLED void cf_copy_rows(const cf_border *b, int first, int rows, int chunk, 
             for (int i = 0; i < rows + b->reach; i++) {
                 const int h = (first + i) * b->stride_height + b->row_phase[r] - b->top;
                 for (int q = 0; q < b->column_phases; q++, to += line) {
-                    const float *from = x + ((long)block * b->height + h) * b->width * b->lanes;
-                    if (h < 0 || h >= b->height)
+                    if (h < 0 || h >= b->height) {
                         memset(to, 0, (size_t)line * sizeof(float));
-                    else if (b->lanes == 16)
+                        continue;
+                    }
+                    const float *from = x + ((long)block * b->height + h) * b->width * b->lanes;
+                    if (b->lanes == 16)
                         cf_copy_line(b, 16, b->column_phase[q], from, to);
                     else
                         cf_copy_line(b, 1, b->column_phase[q], from, to);

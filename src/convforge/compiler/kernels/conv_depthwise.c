@@ -53,7 +53,8 @@ CF_CALLED void cf_depthwise_units(const cf_conv *c, const float *x, const float 
         const int rows = c->rows - first < c->chunk ? c->rows - first : c->chunk;
         const float *from = x + (long)block * c->sums.plane + first * c->pitch;
         if (work) {
-            cf_copy_rows(b, first, rows, c->chunk, x + (long)block * b->height * b->width * 16, work);
+            const float *map = x + (long)block * b->height * b->width * 16;
+            cf_copy_rows(b, first, rows, c->chunk, map, work);
             from = work;
         }
         cf_conv_rows(c, 1, rows, from, w + block * c->sums.weights, bias + block * 16L, NULL,

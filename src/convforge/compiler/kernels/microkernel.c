@@ -4,8 +4,8 @@
  *
  * Taps say where the inputs of the first pixel lie, so that one kernel serves every shape of
  * convolution. The sums stay in registers: as many as the level has, less a vector of weights for
- * each panel and one pixel that is broadcast. A panel's weights lie one behind the other; panels are
- * the same at every level. */
+ * each panel and one pixel that is broadcast. A panel's weights lie one behind the other; panels
+ * are the same at every level. */
 #ifndef CF_PIXELS
 #if defined(__AVX512F__)
 #define CF_PIXELS 14 /* 28 sums + 2 vectors of weights + 1 pixel of 32 registers */
@@ -29,7 +29,7 @@ typedef struct {
     const cf_tap *taps;
     int taps_count;
     long weights; /* floats of one panel */
-    long plane, pixel; /* floats from one panel of the output to the next, and from pixel to pixel */
+    long plane, pixel; /* floats from one panel of the output to the next, from pixel to pixel */
     float low, high;
 } cf_sums;
 
@@ -51,7 +51,7 @@ CF_INLINE void cf_sum_tile(const int pixels, const int panels, const int step, c
             sum[p][v] = cf_load(bias + v * CF_LANES);
     for (const cf_tap *tap = s->taps, *end = tap + s->taps_count; tap < end; tap++) {
         const float *cell = x + tap->offset;
-        /* Taps of a planar map are one float each: a loop of so few rounds costs as much as they. */
+        /* Taps of a planar map are one float each: a loop of so few rounds costs as much. */
         for (int k = step == 1 ? 1 : tap->count; k > 0; k--, cell++, w += 16) {
             cf_vector row[CF_PANELS * CF_VECTORS];
             CF_UNROLL

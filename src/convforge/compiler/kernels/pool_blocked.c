@@ -28,8 +28,8 @@ CF_INLINE void cf_pool_row(const int largest, const cf_window *p, int row, const
         for (int v = 0; v < CF_VECTORS; v++)
             value[v] = cf_every(largest ? -INFINITY : 0.0f);
         for (int r = r0; r < r1; r++) {
-            const float *cell =
-                x + ((long)(h + r * p->dilation_height) * p->width + w + q0 * p->dilation_width) * 16;
+            const long row_start = (long)(h + r * p->dilation_height) * p->width;
+            const float *cell = x + (row_start + w + q0 * p->dilation_width) * 16;
             for (int q = q0; q < q1; q++, cell += step)
                 for (int v = 0; v < CF_VECTORS; v++) {
                     const cf_vector one = cf_load(cell + v * CF_LANES);

@@ -77,8 +77,12 @@ def check(open_compiled, name, size, *, target):
     x = torch.randn(1, channels, size, size)
     with torch.no_grad():
         truth = net.double()(x.double()).numpy()
-    error = np.abs(runtime.run(x.numpy()) - truth).max() / np.abs(truth).max()
-    assert error <= 1e-5
+    largest = np.abs(truth).max()
+    error = np.abs(runtime.run(x.numpy()) - truth).max() / largest
+    # With random weights the deepest EfficientNet-Lite loses more than this in torch's float32 too.
+    net.float()
+    lost = np.abs(torch_computes(x.numpy()) - truth).max() / largest
+    assert error <= max(1e-5, 2 * lost)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convforge.compiler.backend.memory import MemoryPlan
-from convforge.compiler.backend.places import Place
 from convforge.compiler.backend.program import Program
 from convforge.compiler.ir.graph import Graph
 from convforge.compiler.ir.printer import print_graph
@@ -20,6 +19,8 @@ from convforge.files import write_file
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from convforge.compiler.backend.places import Place
 
 
 def dump_to(folder: Path) -> Callable[[str, object], None]:

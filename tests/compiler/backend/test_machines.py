@@ -208,7 +208,7 @@ def few():
 
 @pytest.fixture(scope="session")
 def many():
-    return [side_by_side(cases, np.random.default_rng(0)) for cases in drawn(lists=4, length=40)]
+    return [side_by_side(cases, np.random.default_rng(0)) for cases in drawn(lists=2, length=40)]
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -263,10 +263,10 @@ def test_a_trained_classifier_of_digits(drive, machine, trained, picture):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("network", ["resnet20", "mobilenet_v2"])
+@pytest.mark.parametrize(("network", "side"), [("resnet20", 32), ("mobilenet_v2", 224)])
 @pytest.mark.parametrize("machine", MACHINES)
-def test_larger_classifiers(drive, machine, make_classifier, network, picture):
-    preprocess = Preprocess(resize=72, crop=(64, 64), mean=(124.0,) * 3, std=(58.0,) * 3)
+def test_larger_classifiers(drive, machine, make_classifier, network, side, picture):
+    preprocess = Preprocess(resize=side, crop=(side, side), mean=(124.0,) * 3, std=(58.0,) * 3)
     classifier = make_classifier(network, preprocess=preprocess)
     check_classifier(drive, machine, classifier, picture)
 

@@ -46,6 +46,10 @@ def light(name):
         graph.initializer.append(numpy_helper.from_array(weight, node.output[0]))
     graph.ClearField("node")
     graph.node.extend(kept)
+    constants = {tensor.name for tensor in graph.initializer}
+    given = [value for value in graph.input if value.name not in constants]
+    graph.ClearField("input")
+    graph.input.extend(given)
     probabilities = next((node for node in kept if node.op_type == "Softmax"), None)
     if probabilities is not None:
         graph.output[0].name = probabilities.input[0]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from convforge.compiler.backend.package_html import LayerFacts, Page, check_examples, save_page
 from convforge.compiler.backend.target import HTML, PRECISIONS, native
+from convforge.compiler.kernels.family import CONVOLUTIONS
 from convforge.compiler.pipeline import compile_graph
 from convforge.compiler.proof import deviation, prove
 from convforge.errors import InputError
@@ -114,7 +115,8 @@ def _facts(call: Call) -> LayerFacts:
 def _operation(layer: Layer) -> str:
     """The operation in words: "conv2d 3 x 3, stride 2, 32 groups" say."""
     attrs, words = layer.node.attrs, [layer.node.op]
-    window = layer.constants[0].shape[2:] if layer.node.op == "conv2d" else attrs.get("kernel")
+    is_convolution = layer.node.op in CONVOLUTIONS
+    window = layer.constants[0].shape[2:] if is_convolution else attrs.get("kernel")
     if isinstance(window, tuple):
         words[0] += f" {window[0]} x {window[1]}"
     stride, groups = attrs.get("stride"), attrs.get("groups", 1)

@@ -47,6 +47,14 @@ def test_sums_are_long_from_this_many_products(make_graph, draw, products):
     np.testing.assert_array_equal(after.constants["w"], expected)
 
 
+def test_so_are_those_of_a_convolution_that_adds(make_graph, draw):
+    node = Node("conv", "conv2d_add", ("x", "x", "w", "b"), {**WINDOW, "groups": 1})
+    graph = make_graph(node, shape=(1, 40, 4, 4), w=draw(40, 40, 1, 1), b=draw(40))
+    after = round_weights(graph).constants
+    np.testing.assert_array_equal(after["w"], halves(graph.constants["w"]))
+    np.testing.assert_array_equal(after["b"], graph.constants["b"])
+
+
 def test_what_float16_cannot_hold_stays(make_graph, draw):
     weight = draw(2, 40, 1, 1)
     weight[1, 7] = 70_000.0

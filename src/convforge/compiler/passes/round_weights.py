@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from convforge.compiler.ir.graph import Array, Graph
+    from collections.abc import Iterator
+
+    from convforge.compiler.ir.graph import Array, Graph, Node
 
 FEWEST = 32  # products of a sum
+_WEIGHT = {"conv2d": 1, "conv2d_add": 2, "linear": 1}  # place among the inputs, by the operation
 _LARGEST = float(np.finfo(np.float16).max)
 
 
 def round_weights(graph: Graph) -> Graph:
     """Round to float16 whatever constant only sums of many products read."""
-    others = {name for node in graph.nodes for name in node.inputs[2:]}
-    others |= {name for node in graph.nodes if not _sums(graph, node.name) for name in node.inputs}
+    others = {name for node in graph.nodes for name in _others(graph, node)}
     rounded = {
         name: array if name in others else _rounded(array)
         for name, array in graph.constants.items()
@@ -30,12 +32,12 @@ def round_weights(graph: Graph) -> Graph:
     return graph.rewritten(graph.nodes, constants=rounded)
 
 
-def _sums(graph: Graph, name: str) -> bool:
-    """Whether a node's second input is weights of sums that are long enough."""
-    node = graph.producers[name]
-    if node.op not in {"conv2d", "linear"} or node.inputs[1] not in graph.constants:
-        return False
-    return math.prod(graph.shapes[node.inputs[1]][1:]) >= FEWEST
+def _others(graph: Graph, node: Node) -> Iterator[str]:
+    """What a node reads but weights of sums that are long enough."""
+    for position, name in enumerate(node.inputs):
+        is_weight = position == _WEIGHT.get(node.op)
+        if not is_weight or math.prod(graph.shapes[name][1:]) < FEWEST:
+            yield name
 
 
 def _rounded(array: Array) -> Array:

@@ -35,7 +35,8 @@ artifact = cf.load(cf.compile(folder / "digits.safetensors", folder / "digits.so
 console.show(*tables.evaluation(cf.evaluate(artifact, "digits"), title="digits.so"))
 
 # Both name the same scan, and are as sure of it, as of every other one.
-(scans,) = images.open("digits").splits["test"].batches(450)
+test = images.open("digits").splits["test"]
+scans = [test.load(index) for index in range(len(test))]
 Image.fromarray(scans[0]).save(folder / "scan.png")
 for title, model in (("scan.png in torch", classifier), ("scan.png by digits.so", artifact)):
     console.show(*tables.predictions(title, model.predict(folder / "scan.png", top=2)))

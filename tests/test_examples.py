@@ -14,10 +14,10 @@ from convforge.loading import load
 # As `python examples/digits.py FOLDER`, with a recipe of so many epochs.
 DIGITS = """
 import dataclasses, runpy, sys
-from convforge.training import recipe
+from convforge.training.recipes import FAST
 path, folder, epochs = sys.argv[1:]
-own = recipe.RECIPES["lenet5_relu"]
-recipe.RECIPES["lenet5_relu"] = dataclasses.replace(own, epochs=int(epochs))
+own = FAST["lenet5_relu"]
+FAST["lenet5_relu"] = dataclasses.replace(own, epochs=int(epochs))
 sys.argv = [path, folder]
 runpy.run_path(path, run_name="__main__")
 """

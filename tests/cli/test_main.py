@@ -9,7 +9,7 @@ from convforge.cli.main import app, run
 from convforge.errors import VerifyError
 from convforge.version import __version__
 
-COMMANDS = ("train", "evaluate", "predict", "compile", "list", "describe")
+COMMANDS = ("train", "evaluate", "predict", "compile", "benchmark", "list", "describe")
 PROGRAM = "from convforge.cli.main import main; main()"
 
 

@@ -6,6 +6,7 @@ Letters: N images, C channels, H W map height and width, F features. An `axis` c
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -33,7 +34,7 @@ class Op:
     ranks: tuple[tuple[int, ...], ...]
     attrs: Mapping[str, type]
     shape: Callable[[Shapes, Mapping[str, Attr]], Shape]
-    constants: int = 99
+    constants: int = sys.maxsize
     optional: int = 0
     variadic: bool = False
     per_image: bool = False

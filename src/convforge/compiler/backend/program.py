@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from convforge.compiler.ir.graph import Array, Graph, Shape
 
-_FLOATS = ALIGNMENT // 4  # floats in one aligned unit
-
 
 @dataclass(frozen=True)
 class Call:
@@ -98,21 +96,28 @@ def build_program(graph: Graph, layouts: Mapping[str, Layout] | None = None) -> 
         buffers=builder.buffers,
         input=graph.input,
         output=output.buffer,
-        weights=_joined(builder.blob),
+        weights=builder.blob.floats(),
         input_shape=graph.input_shape,
         output_shape=graph.shapes[graph.output],
     )
 
 
-def _joined(blob: list[Array]) -> Array:
-    """All arrays in one, each let go once it is copied: large networks are not held twice."""
-    joined = np.empty(sum(array.size for array in blob), np.float32)
-    end = joined.size
-    while blob:
-        array = blob.pop()
-        joined[end - array.size : end] = array
-        end -= array.size
-    return joined
+class _Blob:
+    """All weights one behind the other; grows in place, so that large ones are never held twice."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def add(self, array: Array) -> int:
+        """Append an array, then zeros up to the alignment; gives its offset in floats."""
+        start = len(self._bytes)
+        self._bytes += bytes(array.nbytes + -array.nbytes % ALIGNMENT)
+        np.frombuffer(self._bytes, np.float32, array.size, start).reshape(array.shape)[...] = array
+        return start // array.itemsize
+
+    def floats(self) -> Array:
+        """The blob itself, not a copy; nothing can be added to it while this is held."""
+        return np.frombuffer(self._bytes, np.float32)
 
 
 @dataclass
@@ -122,8 +127,7 @@ class _Builder:
     layouts: Mapping[str, Layout]
     calls: list[Call] = field(default_factory=list)
     buffers: dict[str, int] = field(default_factory=dict)
-    blob: list[Array] = field(default_factory=list)
-    used: int = 0
+    blob: _Blob = field(default_factory=_Blob)
 
     def __post_init__(self) -> None:
         shapes = self.graph.shapes
@@ -164,14 +168,10 @@ class _Builder:
         images = layer.output[0] if OPS[layer.node.op].per_image else 1
         one = _one_image(layer) if images > 1 else layer
         kernel = select(one)
-        offsets = []
-        for array in kernel.pack(one):
-            offsets.append(self.used)
-            self.blob += [array.reshape(-1), np.zeros(-array.size % _FLOATS, np.float32)]
-            self.used += array.size + -array.size % _FLOATS
+        offsets = tuple(self.blob.add(array) for array in kernel.pack(one))
         name = re.sub(r"[^A-Za-z0-9]", "_", layer.node.name)
         symbol = f"layer_{len(self.calls):03}_{name}"
-        self.calls.append(Call(symbol, kernel, one, inputs, output, tuple(offsets), images))
+        self.calls.append(Call(symbol, kernel, one, inputs, output, offsets, images))
 
 
 def _one_image(layer: Layer) -> Layer:

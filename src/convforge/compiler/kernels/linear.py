@@ -49,13 +49,13 @@ def _pack(layer: Layer) -> tuple[Array, ...]:
     weight, *bias = layer.constants
     rows = weight.reshape(weight.shape[0], -1)
     blocks = math.ceil(len(rows) / _LANES)
-    padded = np.zeros((blocks * _LANES, rows.shape[1]), np.float32)
-    padded[: len(rows)] = rows
-    packed = padded.reshape(blocks, _LANES, -1).transpose(0, 2, 1)
+    if len(rows) % _LANES:
+        rows = np.pad(rows, ((0, -len(rows) % _LANES), (0, 0)))
+    packed = rows.reshape(blocks, _LANES, -1).transpose(0, 2, 1)  # a view: it may be large
     start = np.zeros(blocks * _LANES, np.float32)
     if bias:
-        start[: len(rows)] = bias[0]
-    return np.ascontiguousarray(packed), start
+        start[: len(bias[0])] = bias[0]
+    return packed, start
 
 
 def _emit(layer: Layer, out: Writer) -> None:

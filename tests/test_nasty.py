@@ -115,6 +115,10 @@ def test_it_can_be_trained_on_and_evaluated(cli, nasty, tmp_path):
     assert trained["metrics"]["train"]["count"] <= 51
     assert trained["metrics"]["test"]["count"] == 38
     assert trained["metrics"]["test"]["unusable"] == 1
+    found = trained["metrics"]["data"]
+    assert found["bad"] == {"train": 9, "test": 1}
+    assert found["duplicates"]["exact"] == 1
+    assert found["duplicates"]["pairs"][0]["name"] == "test/cat/twin.png"
     code, measured, error = cli("evaluate", file, nasty, "--json")
     assert code == 0, error
     assert measured["count"] == 38

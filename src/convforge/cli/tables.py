@@ -14,6 +14,7 @@ from rich.text import Text
 
 from convforge.analysis.rows import bytes_text, count_text
 from convforge.cli.console import printable
+from convforge.images.survey import sentences
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -41,6 +42,8 @@ def training(card: Card) -> Iterator[Text]:
     run = f"{card.recipe['epochs']} epochs in {card.metrics['seconds']:.1f} s"
     yield plain(f"{card.network} on {card.data['uri']}, {len(card.classes)} classes, {run}", "bold")
     yield from _held_out(card)
+    if "data" in card.metrics:
+        yield from map(plain, sentences(card.metrics["data"]))
     warning = card.metrics.get("train", {}).get("warning")
     if warning:
         yield plain(f"warning: {warning}", "bold red")

@@ -19,6 +19,7 @@ from convforge.evaluation import measure
 from convforge.images import source
 from convforge.images.cache import Cache
 from convforge.images.decoding import MAX_BAD
+from convforge.images.survey import survey
 from convforge.networks.catalog import create, entry
 from convforge.networks.weights import find, load_weights
 from convforge.prediction import softmax
@@ -238,10 +239,10 @@ def _card(
 
 
 def _measure(learner: Learner, decoded: Mapping[str, Decoded], images: Images) -> dict[str, Any]:
-    """`Evaluation.summary` by part, of the parts that were held out."""
+    """`Evaluation.summary` by part, of the parts that were held out, and a survey of the data."""
     net, preprocess, team = learner.net, learner.preprocess, learner.team
     team.share_buffers(net)
-    summaries = {}
+    summaries = {"data": survey(decoded, crop=preprocess.crop)}
     for name in ("val", "test"):
         if name in decoded:
             part = decoded[name]

@@ -208,6 +208,14 @@ def test_a_resized_crop_is_torchvisions_of_the_same_box():
         np.testing.assert_array_equal(crop, expected.permute(1, 2, 0).numpy())
 
 
+def test_read_only_images_are_cropped_whole():
+    """As they are mapped from the cache; torch warns where it is given such memory."""
+    image = batch_of(1, 9, 9, 3)[0]
+    image.setflags(write=False)
+    crops = resized_crop([image], size=(9, 9), scale=(1.0, 1.0), generator=np.random.default_rng(0))
+    assert crops.shape == (1, 9, 9, 3)
+
+
 def test_grey_images_are_cropped_too():
     crops = resized_crop(
         ragged((9, 9), channels=1),

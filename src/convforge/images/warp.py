@@ -102,7 +102,7 @@ def resized_crop(
     boxes = draw_boxes(sides, scale=scale, generator=generator).tolist()
     cropped = np.empty((len(batch), *size, batch[0].shape[-1]), np.uint8)
     for out, image, (top, left, height, width) in zip(cropped, batch, boxes, strict=True):
-        window = np.ascontiguousarray(image[top : top + height, left : left + width])
+        window = np.array(image[top : top + height, left : left + width])  # torch wants its own
         resized = torch.nn.functional.interpolate(
             torch.from_numpy(window).permute(2, 0, 1)[None], size, mode="bilinear", antialias=True
         )

@@ -99,7 +99,7 @@ def test_a_file_that_is_no_recipe_is_refused_naming_it(tmp_path, name, text, wor
 
 
 def test_a_name_that_is_none_is_refused_with_those_that_are():
-    with pytest.raises(RecipeError, match=r"'quick': expected fast, paper, or a file"):
+    with pytest.raises(RecipeError, match=r"'quick': expected fast, paper, tune, or a file"):
         find_recipe("lenet5", "quick")
 
 

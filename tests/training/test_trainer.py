@@ -181,7 +181,7 @@ def test_a_recipe_can_be_named_or_read_from_a_file(tmp_path):
     recipe = train("digits", network="lenet5_relu", recipe=file).card.recipe
     expected = dataclasses.replace(default_recipe("lenet5_relu"), epochs=1, batch_size=256)
     assert recipe == expected.to_json()
-    with pytest.raises(RecipeError, match="expected fast, paper, or a file"):
+    with pytest.raises(RecipeError, match="expected fast, paper, tune, or a file"):
         train("digits", network="lenet5", recipe="quick")
 
 

@@ -57,13 +57,13 @@ def train(
         ),
     ] = None,
     recipe: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="`fast` (the network's own), `paper`, or a YAML or JSON file of fields; the "
-            "options below go over it.",
-            metavar="fast|paper|FILE",
+            help="`fast` (the network's own), `paper`, `tune` (the default with --weights), or a "
+            "YAML or JSON file of fields; the options below go over it.",
+            metavar="fast|paper|tune|FILE",
         ),
-    ] = "fast",
+    ] = None,
     epochs: Annotated[
         str | None,
         typer.Option(help="Passes over the images; `auto`: as fit into --time-limit."),
@@ -92,6 +92,9 @@ def train(
     weights: Annotated[
         str | None, typer.Option(help="Start from published weights, or from a file of them.")
     ] = None,
+    head_only: Annotated[
+        bool, typer.Option("--head-only", help="With --weights: fit the last layer alone.")
+    ] = False,
     input_size: Annotated[
         int | None, typer.Option(help="Side of the network's input in pixels.")
     ] = None,
@@ -132,6 +135,7 @@ def train(
         "label_smoothing": smoothing,
         "seed": seed,
     }
+    own = "fast" if weights is None else "tune"
     limit = _time_limit(epochs, time_limit)
     every = _seconds(save_every, option="--save-every")
     with console.progress_bar("loading torch") as progress:
@@ -143,9 +147,10 @@ def train(
         classifier = trainer.train(
             data,
             network=network,
-            recipe=with_fields(find_recipe(network, recipe), over),
+            recipe=with_fields(find_recipe(network, recipe or own), over),
             time_limit=limit,
             weights=weights,
+            tune="head" if head_only else "all",
             input_size=input_size,
             arguments=arguments_from(arguments),
             max_bad=max_bad,

@@ -39,7 +39,8 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 def training(card: Card) -> Iterator[Text]:
     """What was trained on what, for how long, and how good it is on what was held out."""
-    run = f"{card.recipe['epochs']} epochs in {card.metrics['seconds']:.1f} s"
+    done = f"{card.recipe['epochs']} epochs" if "train" in card.metrics else "the last layer"
+    run = f"{done} in {card.metrics['seconds']:.1f} s"
     yield plain(f"{card.network} on {card.data['uri']}, {len(card.classes)} classes, {run}", "bold")
     yield from _held_out(card)
     if "data" in card.metrics:

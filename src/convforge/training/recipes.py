@@ -1,5 +1,7 @@
 """A recipe for every network: the best we know ("fast"), the paper's own ("paper"), or a file's.
 
+"tune" is for weights that were learnt elsewhere, whatever the network.
+
 `FAST` is for training on one machine: few epochs and a high rate. `PAPER` has the numbers of the
 papers, which are for weeks on ImageNet (LeNet-5's: for MNIST; those of 20 to 110 layers: for
 CIFAR-10); what a paper leaves open, or has in a form that a recipe lacks, stands beside it.
@@ -20,7 +22,7 @@ from convforge.training.recipe import RANGES, Recipe
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-NAMED = ("fast", "paper")
+NAMED = ("fast", "paper", "tune")
 SUFFIXES = (".yaml", ".yml", ".json")
 
 _SMALL_MOVES = Augment(shift=4, flip=True)
@@ -120,19 +122,34 @@ PAPER: dict[str, Recipe] = {
 }
 
 
+# Rates and frozen normalisation so that what was learnt is not lost in the first steps: at 0.01 for
+# all layers, or with statistics of its own batches, a short run ends far below the frozen network.
+TUNE = Recipe(
+    epochs=3,
+    batch_size=32,
+    learning_rate=0.003,
+    layer_decay=0.95,
+    weight_decay=1e-4,
+    batch_norm="frozen",
+    augment=Augment(crop="resized", scale=(0.5, 1.0), flip=True),
+)
+
+
 def default_recipe(network: str) -> Recipe:
     """The recipe that a network of the catalogue is trained with where none is named: "fast"."""
     return FAST[_nearest(network, FAST)]
 
 
 def find_recipe(network: str, recipe: str | Path) -> Recipe:
-    """The recipe of a network under a name, "fast" or "paper", or a file's fields over "fast".
+    """The recipe of a network under a name of NAMED, or a file's fields over "fast".
 
     Raises RecipeError where it is neither, where the file cannot be read or is no record of
     fields, and where a field does not exist or its value is out of range.
     """
     if str(recipe) == "fast":
         return default_recipe(network)
+    if str(recipe) == "tune":
+        return TUNE
     if str(recipe) == "paper":
         return PAPER[_nearest(network, PAPER)]
     path = Path(recipe)

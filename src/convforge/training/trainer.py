@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -24,7 +24,10 @@ from convforge.networks.catalog import create, entry
 from convforge.networks.weights import find, load_weights
 from convforge.prediction import softmax
 from convforge.pretrained import preprocessing
+from convforge.training.allocation import kept_memory
+from convforge.training.course import Course
 from convforge.training.distributed import join
+from convforge.training.finetune import fit_head, set_aside
 from convforge.training.fitting import fit
 from convforge.training.journal import open_journal
 from convforge.training.learner import Learner
@@ -44,7 +47,6 @@ if TYPE_CHECKING:
     from convforge.images.preprocess import Preprocess
     from convforge.images.threads import Progress
     from convforge.networks.contract import ConvNet
-    from convforge.training.course import Course
 
 
 def train(
@@ -56,6 +58,7 @@ def train(
     recipe: Recipe | str | Path | None = None,
     time_limit: float | None = None,
     weights: str | None = None,
+    tune: Literal["all", "head"] = "all",
     input_size: int | None = None,
     arguments: Mapping[str, Any] | None = None,
     max_bad: float = MAX_BAD,
@@ -65,12 +68,14 @@ def train(
 ) -> Classifier:
     """Train `network` on the part "train" of `data` and measure it on "val" and "test".
 
-    `data` is what `images.open` takes, or what it gave. `recipe` is a record, a file of one, "fast"
-    (the network's own, and the default) or "paper"; `epochs` and `seed` go over the recipe's. With
+    `data` is what `images.open` takes, or what it gave. `recipe` is a record, a file of one, or
+    "fast" (the network's own), "paper" or "tune"; `epochs` and `seed` go over the recipe's. With
     `time_limit`, in seconds, there are as many epochs as fit into it, reading and measuring
     included, by the time that a few steps take. `input_size` and `arguments` are those of
     `networks.create`; channels and classes come from the data. `weights` is a tag of published
     weights or the path of a file, to start from; published ones bring their preprocessing along.
+    The last layer is then fitted first, to the frozen rest, and what is better on "val" (without
+    one, on a tenth that is set aside) is kept: that, or, with `tune` "all", all layers tuned.
     Up to the share `max_bad` of a part's images may be damaged: they are left out, and counted as
     wrong where it is measured. `progress(done, total, message)` is called while images are read and
     after every step.
@@ -85,11 +90,11 @@ def train(
     diverges.
     """
     started = time.perf_counter()
-    _check_names(network, weights)
-    if time_limit is not None and epochs is not None:
-        raise RecipeError("epochs and time_limit were both given; leave out one of them")
+    _check(network, weights=weights, tune=tune, epochs=epochs, time_limit=time_limit)
+    recipe = recipe or ("fast" if weights is None else "tune")
     recipe = _choose(recipe, network=network, epochs=epochs, seed=seed)
     images = source.open(data, progress=progress) if isinstance(data, str | Path) else data
+    images = images if weights is None else set_aside(images, seed=recipe.seed)
     with join() as team, torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         net = _create(network, images, {"input_size": input_size, **(arguments or {})})
@@ -103,19 +108,41 @@ def train(
             cache=Cache(),
             progress=progress,
         )
-        with suitable_threads(net, batch_size=recipe.batch_size):
+        with kept_memory(), suitable_threads(net, batch_size=recipe.batch_size):
             if time_limit is not None:
                 left = time_limit - (time.perf_counter() - started)
                 recipe = _fitting(left, net, decoded, recipe, preprocess=preprocess, folder=folder)
             card = _card(net, images, weights=weights, preprocess=preprocess, recipe=recipe)
+            metrics = {} if weights is None else _fit_head(net, decoded, card, progress=progress)
             learner = Learner(net, recipe=recipe, preprocess=preprocess, team=team)
-            course = _fit(
-                learner, decoded, card, folder=folder, save_every=save_every, progress=progress
-            )
-            metrics = _measure(learner, decoded, images)
-    metrics["train"] = {**dataclasses.asdict(course.seen), "warning": course.warning}
+            if tune == "all":
+                metrics |= _fit(
+                    learner,
+                    decoded,
+                    card,
+                    metrics=metrics,
+                    folder=folder,
+                    save_every=save_every,
+                    progress=progress,
+                )
+            metrics |= _measure(learner, decoded, images)
     metrics["seconds"] = round(time.perf_counter() - started, 3)
     return Classifier(net.eval(), dataclasses.replace(card, metrics=metrics))
+
+
+def _fit_head(
+    net: ConvNet, decoded: Mapping[str, Decoded], card: Card, *, progress: Progress | None
+) -> dict[str, Any]:
+    """Fit the last layer to the frozen rest; what the card says of it, if it can be done."""
+    started = time.perf_counter()
+    uncropped = card.recipe["augment"]["crop"] != "none"
+    head = fit_head(
+        net, decoded, preprocess=card.preprocess, uncropped=uncropped, progress=progress
+    )
+    if head is None:
+        return {}
+    seconds = round(time.perf_counter() - started, 3)
+    return {"head": {"top1": head.top1, "strength": head.strength, "seconds": seconds}}
 
 
 def _fit(
@@ -123,15 +150,23 @@ def _fit(
     decoded: Mapping[str, Decoded],
     card: Card,
     *,
+    metrics: Mapping[str, Any],
     folder: Path | None,
     save_every: float,
     progress: Progress | None,
-) -> Course:
-    """Train, with what is watched on the way: the part "val", and the folder of the run."""
+) -> dict[str, Any]:
+    """Train, with what is watched on the way: the part "val", and the folder of the run.
+
+    Where a head was fitted first, and there is "val", it counts as epoch 0.
+    """
 
     def validate(net: ConvNet) -> float:
         return top1(net, decoded["val"], preprocess=card.preprocess, team=learner.team)
 
+    start = Course()
+    if "head" in metrics and "val" in decoded:
+        start.best = {"epoch": 0, "top1": validate(learner.net)}
+        learner.keep_best()
     identity = {
         "network": card.network,
         "arguments": card.arguments,
@@ -142,14 +177,17 @@ def _fit(
     with open_journal(
         folder, identity=identity, save_every=save_every, team=learner.team
     ) as journal:
-        return fit(
+        course = fit(
             learner,
             decoded["train"].pixels,
             decoded["train"].part.labels,
+            start=start,
             validate=validate if "val" in decoded else None,
             journal=journal,
             progress=progress,
         )
+    seen = {**dataclasses.asdict(course.seen), "warning": course.warning}
+    return {"train": seen, **({"best": course.best} if course.best else {})}
 
 
 def _fitting(
@@ -172,9 +210,20 @@ def _fitting(
     return dataclasses.replace(recipe, epochs=epochs)
 
 
-def _check_names(network: str, weights: str | None) -> None:
-    """Refuse unknown names before a folder is read."""
+def _check(
+    network: str,
+    *,
+    weights: str | None,
+    tune: str,
+    epochs: int | None,
+    time_limit: float | None,
+) -> None:
+    """Refuse unknown names, and what cannot be given together, before a folder is read."""
     entry(network)
+    if time_limit is not None and epochs is not None:
+        raise RecipeError("epochs and time_limit were both given; leave out one of them")
+    if tune == "head" and weights is None:
+        raise RecipeError("tune 'head' fits the last layer to weights; name some, or train all")
     if weights is not None:
         find(network, weights)
 

@@ -1,0 +1,169 @@
+"""Fine-tuning: parts that are set aside, the head against scikit-learn, what is kept in the end."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from sklearn.linear_model import LogisticRegression
+
+from convforge.errors import RecipeError
+from convforge.images.augment import Augment
+from convforge.images.dataset import Images, Split
+from convforge.networks.catalog import create
+from convforge.training import finetune
+from convforge.training.finetune import logistic_regression, set_aside
+from convforge.training.recipe import Recipe
+from convforge.training.recipes import TUNE
+from convforge.training.trainer import train
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def images(count=60, *, val=0, size=40):
+    """Noise with a bright third that gives the class."""
+
+    def part(name, number):
+        rng = np.random.default_rng(len(name))
+        labels = np.arange(number) % 3
+        pixels = rng.integers(0, 150, (number, size, size, 3), np.uint8)
+        for image, label in zip(pixels, labels, strict=True):
+            image[size // 3 * label : size // 3 * (label + 1)] += 80
+        names = tuple(f"{name}/{i}" for i in range(number))
+        return Split(name=name, names=names, labels=labels, read=pixels.__getitem__)
+
+    splits = {"train": part("train", count), "test": part("test", 30)}
+    if val:
+        splits["val"] = part("val", val)
+    return Images(uri="", classes=("a", "b", "c"), channels=3, splits=splits, fingerprint="0")
+
+
+def blobs(count, *, classes=3, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % classes
+    centres = np.random.default_rng(9).normal(size=(classes, 8))
+    return (centres[labels] + rng.normal(size=(count, 8))).astype(np.float32), labels
+
+
+# ------------------------------------------------------------------------------------- set aside
+
+
+def test_a_tenth_of_each_class_is_set_aside_by_seed_and_name():
+    data = images(60)
+    split = set_aside(data, seed=0)
+    assert [len(split.splits[part]) for part in ("train", "val", "test")] == [54, 6, 30]
+    assert np.bincount(split.splits["val"].labels).tolist() == [2, 2, 2]
+    names = {*split.splits["train"].names, *split.splits["val"].names}
+    assert names == set(data.splits["train"].names)
+    again = set_aside(data, seed=0).splits["val"].names
+    assert again == split.splits["val"].names
+    assert set_aside(data, seed=1).splits["val"].names != again
+    assert split.splits["val"].name == "val"
+
+
+def test_a_part_to_validate_on_that_is_there_stays_and_few_images_are_not_split():
+    data = images(60, val=9)
+    assert set_aside(data, seed=0) is data
+    few = images(9)
+    assert set_aside(few, seed=0) is few
+
+
+# ------------------------------------------------------------------------------------------ head
+
+
+def test_the_head_is_scikit_learns_of_the_strength_that_suits_best():
+    x, labels = blobs(90)
+    x_val, labels_val = blobs(60, seed=1)
+    head = logistic_regression(x, labels, x_val, labels_val, classes=3)
+    losses = {}
+    for strength in finetune.STRENGTHS:
+        model = LogisticRegression(C=strength, max_iter=1000).fit(x, labels)
+        losses[strength] = -model.predict_log_proba(x_val)[range(60), labels_val].mean()
+    assert head.strength == min(losses, key=losses.get)
+    model = LogisticRegression(C=head.strength, max_iter=1000).fit(x, labels)
+    logits = x_val @ head.weight.T + head.bias
+    np.testing.assert_allclose(logits, model.decision_function(x_val), rtol=0.02, atol=0.02)
+    assert head.top1 == (logits.argmax(1) == labels_val).mean()
+
+
+def test_two_classes_and_a_class_without_images_have_rows_of_their_own():
+    x, labels = blobs(90, classes=2)
+    head = logistic_regression(x, labels * 2, x, labels * 2, classes=4)
+    logits = x @ head.weight.T + head.bias
+    assert head.weight.shape == (4, 8)
+    assert set(logits.argmax(1)) == {0, 2}
+    assert (logits.argmax(1) == labels * 2).mean() > 0.7
+    model = LogisticRegression(C=head.strength, max_iter=1000).fit(x, labels)
+    shown = torch.from_numpy(logits[:, [0, 2]]).softmax(1).numpy()
+    np.testing.assert_allclose(shown, model.predict_proba(x), rtol=0.02, atol=0.02)
+
+
+# ------------------------------------------------------------------------------------- the whole
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """Weights of a network of another number of classes, as if learnt elsewhere."""
+    torch.manual_seed(0)
+    path = tmp_path / "elsewhere.safetensors"
+    save_file(create("resnet20", num_classes=7, input_size=32).state_dict(), path)
+    return str(path)
+
+
+def tuned(weights, recipe=None, **options):
+    data = options.pop("data", images())
+    return train(data, network="resnet20", weights=weights, recipe=recipe, **options)
+
+
+def test_the_head_alone_leaves_all_other_weights_as_they_were(weights):
+    classifier = tuned(weights, tune="head")
+    net = create("resnet20", num_classes=7, input_size=32)
+    net.load_state_dict(load_file(weights))
+    for name, tensor in net.features.state_dict().items():
+        assert torch.equal(classifier.net.features.state_dict()[name], tensor), name
+    metrics = classifier.card.metrics
+    assert "train" not in metrics
+    assert metrics["head"]["top1"] == metrics["val"]["top1"]
+    assert metrics["test"]["top1"] > 0.9
+
+
+def test_all_layers_are_tuned_from_the_head_on_and_the_recipe_is_that_of_tuning(weights):
+    classifier = tuned(weights)
+    assert Recipe.from_json(classifier.card.recipe) == TUNE
+    metrics = classifier.card.metrics
+    assert metrics["best"]["top1"] == metrics["val"]["top1"] >= metrics["head"]["top1"]
+    assert metrics["train"]["count"] == 32
+
+
+def test_where_tuning_spoils_it_the_head_is_kept(weights):
+    """A rate that is far too high, on one epoch: the frozen network with its head is better."""
+    recipe = Recipe(epochs=1, batch_size=54, learning_rate=3.0, warmup=0.0)
+    classifier = tuned(weights, recipe)
+    head = tuned(weights, recipe, tune="head")
+    assert classifier.card.metrics["best"]["epoch"] == 0
+    for name, tensor in head.net.state_dict().items():
+        assert torch.equal(classifier.net.state_dict()[name], tensor), name
+
+
+def test_uncropped_and_cropped_images_are_tuned_on_alike(weights):
+    for crop in ("none", "random", "resized"):
+        recipe = Recipe(epochs=1, batch_size=16, learning_rate=1e-4, augment=Augment(crop=crop))
+        assert tuned(weights, recipe).card.metrics["test"]["top1"] > 0.9
+
+
+def test_the_head_alone_needs_weights():
+    with pytest.raises(RecipeError, match="tune 'head' fits the last layer to weights"):
+        train(images(), network="resnet20", tune="head")
+
+
+def test_a_network_without_a_linear_layer_at_its_end_is_trained_as_it_is(tmp_path):
+    path = tmp_path / "nin.safetensors"
+    save_file(create("nin_cifar", num_classes=10).state_dict(), path)
+    recipe = Recipe(epochs=1, batch_size=32, learning_rate=1e-4)
+    card = train(images(40, size=32), network="nin_cifar", weights=str(path), recipe=recipe).card
+    assert "head" not in card.metrics
+    assert card.metrics["train"]["count"] == 32

@@ -76,7 +76,8 @@ def test_inputs_are_those_of_the_preprocessing_to_the_bit(channels_last):
         net, recipe=PLAIN, preprocess=COLOUR, machine=Machine(channels_last=channels_last)
     )
     data = batch(4, shape=(32, 32, 3), classes=10)
-    x, targets = learner.inputs(data.pixels, data.labels)
+    x = learner.inputs(torch.from_numpy(data.pixels))
+    targets = learner.targets(torch.from_numpy(data.labels))
     assert np.array_equal(x.numpy(), COLOUR.normalize(data.pixels))
     layout = torch.channels_last if channels_last else torch.contiguous_format
     assert x.is_contiguous(memory_format=layout)

@@ -186,7 +186,7 @@ def test_a_recipe_can_be_named_or_read_from_a_file(tmp_path):
 
 
 def test_a_time_limit_sets_the_number_of_epochs_and_is_kept(monkeypatch):
-    monkeypatch.setattr(trainer, "step_seconds", lambda *_, **__: 0.5)
+    monkeypatch.setattr(trainer.Trial, "step_seconds", lambda *_, **__: 0.5)
     card = train("digits", network="lenet5_relu", time_limit=60).card
     assert 2 <= card.recipe["epochs"] <= 5  # of 21 steps, each said to take half a second
     with pytest.raises(RecipeError, match="one epoch takes about 10 s here"):

@@ -7,13 +7,25 @@ import pytest
 import torch
 
 from convforge.errors import RecipeError
+from convforge.images.dataset import Split
+from convforge.images.decoding import Decoded
 from convforge.images.preprocess import Preprocess
 from convforge.networks.catalog import create
 from convforge.training import trial
 from convforge.training.recipe import Recipe
-from convforge.training.trial import epochs_within, step_seconds
+from convforge.training.trial import Trial, epochs_within
 
 RECIPE = Recipe(batch_size=10)
+
+
+def decoded(count):
+    """A part "train" of black digits, all of class 0."""
+    pixels = np.zeros((count, 32, 32, 1), np.uint8)
+    names = tuple(map(str, range(count)))
+    part = Split(
+        name="train", names=names, labels=np.zeros(count, np.int64), read=pixels.__getitem__
+    )
+    return {"train": Decoded(part=part, pixels=pixels, bad=())}
 
 
 def test_a_trial_leaves_network_and_random_numbers_as_they_were(monkeypatch):
@@ -24,10 +36,7 @@ def test_a_trial_leaves_network_and_random_numbers_as_they_were(monkeypatch):
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
-    pixels = np.zeros((20, 32, 32, 1), np.uint8)
-    seconds = step_seconds(
-        net, pixels, np.zeros(20, np.int64), recipe=RECIPE, preprocess=preprocess
-    )
+    seconds = Trial(net, decoded(20), preprocess=preprocess).step_seconds(RECIPE)
     assert 0 < seconds < 5
     assert torch.equal(torch.rand(2), expected)
     assert all(torch.equal(net.state_dict()[name], value) for name, value in before.items())

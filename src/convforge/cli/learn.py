@@ -102,6 +102,16 @@ def train(
     max_bad: Annotated[
         float, typer.Option(help="Share of a part's images that may be damaged and are left out.")
     ] = 0.01,
+    device: Annotated[
+        str, typer.Option(help="`auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:1`.")
+    ] = "auto",
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="Of convolutions; `auto`: what a few measured steps find faster.",
+            metavar="auto|fp32|bf16",
+        ),
+    ] = "auto",
     run: Annotated[
         Path | None,
         typer.Option(help="Folder of the run's state and log; by default the file's name .run."),
@@ -126,7 +136,7 @@ def train(
     catalog.entry(network)
     file = _destination(output, data=data, force=force)
     over = {
-        "epochs": None if epochs in {None, "auto"} else _whole(epochs),
+        "epochs": _whole(epochs),
         "batch_size": batch_size,
         "optimizer": opt,
         "learning_rate": lr,
@@ -135,9 +145,7 @@ def train(
         "label_smoothing": smoothing,
         "seed": seed,
     }
-    own = "fast" if weights is None else "tune"
-    limit = _time_limit(epochs, time_limit)
-    every = _seconds(save_every, option="--save-every")
+    limit, every = _time_limit(epochs, time_limit), _seconds(save_every, option="--save-every")
     with console.progress_bar("loading torch") as progress:
         from convforge.training import journal, trainer  # noqa: PLC0415  (imports torch)
 
@@ -147,13 +155,15 @@ def train(
         classifier = trainer.train(
             data,
             network=network,
-            recipe=with_fields(find_recipe(network, recipe or own), over),
+            recipe=with_fields(find_recipe(network, recipe or _usual(weights)), over),
             time_limit=limit,
             weights=weights,
             tune="head" if head_only else "all",
             input_size=input_size,
             arguments=arguments_from(arguments),
             max_bad=max_bad,
+            device=device,
+            precision=precision,
             folder=folder,
             save_every=every,
             progress=progress,
@@ -239,7 +249,14 @@ def _seconds(text: str, *, option: str) -> float:
     return 3600.0 * hours + 60 * minutes + rest
 
 
+def _usual(weights: str | None) -> str:
+    return "fast" if weights is None else "tune"
+
+
 def _whole(epochs: str | None) -> int | str | None:
+    """The number; None for "auto"; what is no number as it is, for the recipe to refuse."""
+    if epochs == "auto":
+        return None
     return int(epochs) if epochs is not None and epochs.lstrip("-").isdigit() else epochs
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convforge.errors import DataError, RecipeError
+from convforge.images.threads import map_threads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 10  # boxes that are drawn for an image before the largest that fits is taken
 ASPECTS = (3 / 4, 4 / 3)  # width to height of a box
+
+_A_TASK = 16  # images that a thread resizes before it takes the next ones
 
 
 def shift(
@@ -101,12 +104,17 @@ def resized_crop(
     sides = np.array([image.shape[:2] for image in batch], dtype=np.int64).reshape(-1, 2)
     boxes = draw_boxes(sides, scale=scale, generator=generator).tolist()
     cropped = np.empty((len(batch), *size, batch[0].shape[-1]), np.uint8)
-    for out, image, (top, left, height, width) in zip(cropped, batch, boxes, strict=True):
-        window = np.array(image[top : top + height, left : left + width])  # torch wants its own
-        resized = torch.nn.functional.interpolate(
-            torch.from_numpy(window).permute(2, 0, 1)[None], size, mode="bilinear", antialias=True
-        )
-        out[:] = resized[0].permute(1, 2, 0).numpy()
+
+    def fill(start: int) -> None:
+        for row in range(start, min(start + _A_TASK, len(batch))):
+            top, left, height, width = boxes[row]
+            window = np.array(batch[row][top : top + height, left : left + width])  # torch's own
+            planes = torch.from_numpy(window).permute(2, 0, 1)[None]
+            resized = torch.nn.functional.interpolate(planes, size, mode="bilinear", antialias=True)
+            cropped[row] = resized[0].permute(1, 2, 0).numpy()
+
+    for _ in map_threads(fill, range(0, len(batch), _A_TASK)):
+        pass
     return cropped
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     A = TypeVar("A", NDArray[np.float32], NDArray[np.float64])
+    T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,14 @@ class Team:
         for gradient, piece in zip(gradients, pieces, strict=True):
             gradient.copy_(piece.view(gradient.shape))
 
+    def agree(self, value: T) -> T:
+        """The first process's value of what each has measured for itself, in every process."""
+        if self.size == 1:
+            return value
+        agreed = [value]
+        distributed.broadcast_object_list(agreed, src=0)
+        return agreed[0]
+
     def share_buffers(self, net: nn.Module) -> None:
         """Give every process the first one's statistics of batch normalisation."""
         if self.size > 1:
@@ -71,8 +80,11 @@ ALONE = Team()
 
 
 @contextlib.contextmanager
-def join() -> Iterator[Team]:
-    """The team that `torchrun` started this process in, by its environment; else ALONE."""
+def join(device: str = "cpu") -> Iterator[Team]:
+    """The team that `torchrun` started this process in, by its environment; else ALONE.
+
+    `device` is what this process computes on: a GPU of its own, or the processor.
+    """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if distributed.is_initialized():
         yield Team(distributed.get_rank(), distributed.get_world_size())
@@ -80,7 +92,11 @@ def join() -> Iterator[Team]:
     if size == 1:
         yield ALONE
         return
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    if device == "cpu":
+        distributed.init_process_group("gloo")
+    else:
+        torch.cuda.set_device(device)
+        distributed.init_process_group("nccl")
     try:
         yield Team(distributed.get_rank(), size)
         distributed.barrier()  # the first holds the store that the others still talk to

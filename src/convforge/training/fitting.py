@@ -5,6 +5,9 @@ an epoch = order of the images → for every batch: one step of the learner → 
 
 from __future__ import annotations
 
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +15,7 @@ import numpy as np
 from convforge.images.stored import take
 from convforge.training.course import Course, Fitted, warning
 from convforge.training.draws import order
-from convforge.training.learner import Batch, Learner
+from convforge.training.learner import Batch, Learner, Ready
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from convforge.networks.contract import ConvNet
     from convforge.training.journal import Journal
     from convforge.training.recipe import Recipe
+
+_AHEAD = 3  # batches that are prepared while a GPU learns from another
 
 
 def fit(
@@ -50,7 +55,7 @@ def fit(
     steps = total_steps(len(labels), learner.recipe)
     course = (journal and journal.restore(learner)) or start or Course()
     learner.net.train()
-    for epoch, batch in _batches(pixels, labels, learner=learner, start=course.step):
+    for epoch, batch in _ready(pixels, labels, learner=learner, start=course.step):
         if course.step == epoch * steps_an_epoch(len(labels), learner.recipe):
             course.seen = Fitted()
         stopping = _learn(batch, course, learner=learner, steps=steps, journal=journal)
@@ -95,12 +100,36 @@ def _batches(
             yield epoch, Batch(take(pixels, own), labels[own], whole=len(whole))
 
 
+def _ready(
+    pixels: Pixels, labels: NDArray[np.int64], *, learner: Learner, start: int
+) -> Iterator[tuple[int, Ready]]:
+    """(epoch, batch) from step `start` on; beside a GPU the next ones are prepared meanwhile."""
+
+    def prepare(step: int, epoch: int, batch: Batch) -> tuple[int, Ready]:
+        return epoch, learner.prepare(batch, step=step)
+
+    numbered = enumerate(_batches(pixels, labels, learner=learner, start=start), start)
+    tasks = ((step, *batch) for step, batch in numbered)
+    if not learner.machine.is_gpu:
+        yield from (prepare(*task) for task in tasks)
+        return
+    pool = ThreadPoolExecutor(1, thread_name_prefix="convforge-batches")
+    waiting = deque(pool.submit(prepare, *task) for task in islice(tasks, _AHEAD))
+    try:
+        while waiting:
+            ready = waiting.popleft().result()
+            waiting.extend(pool.submit(prepare, *task) for task in islice(tasks, 1))
+            yield ready
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def _learn(
-    batch: Batch, course: Course, *, learner: Learner, steps: int, journal: Journal | None
+    batch: Ready, course: Course, *, learner: Learner, steps: int, journal: Journal | None
 ) -> bool:
     """One step, what the whole team saw in it, and whether any of it is asked to stop."""
     stop = 0.0 if journal is None else float(journal.stop.signal)
-    own = learner.step(batch, step=course.step, steps=steps)
+    own = learner.learn(batch, step=course.step, steps=steps)
     loss, right, stops = learner.team.sum(np.array([*own, stop], np.float64)).tolist()
     course.add(count=batch.whole, loss=loss, right=int(right))
     rate = learner.recipe.learning_rate

@@ -55,6 +55,19 @@ class Batch:
     whole: int
 
 
+@dataclass(frozen=True)
+class Ready:
+    """A batch whose pixels are augmented: uint8 [n, H, W, C], where the device can fetch them.
+
+    `generator` is in the state that the rest of the augmentation draws from.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    whole: int
+    generator: np.random.Generator
+
+
 class Learner:
     """A network in training. `net` is changed in place.
 
@@ -96,37 +109,49 @@ class Learner:
         Gives the loss, this process's share of the mean over the whole batch, and how many answers
         of the main output were right.
         """
-        place = {"seed": self.recipe.seed, "step": step, "rank": self.team.rank}
-        generator = augmentation(**place)
+        return self.learn(self.prepare(batch, step=step), step=step, steps=steps)
+
+    def prepare(self, batch: Batch, *, step: int) -> Ready:
+        """The part of a step that needs no network: it may run ahead, in another thread."""
+        generator = augmentation(seed=self.recipe.seed, step=step, rank=self.team.rank)
         pixels = self.recipe.augment.pixels(
             batch.pixels, size=self.net.input_shape[1:], generator=generator
         )
-        torch.manual_seed(dropout_seed(**place))
+        ready = torch.from_numpy(pixels), torch.from_numpy(batch.labels)
+        if self.machine.is_gpu:
+            ready = ready[0].pin_memory(), ready[1].pin_memory()
+        return Ready(*ready, whole=batch.whole, generator=generator)
+
+    def learn(self, batch: Ready, *, step: int, steps: int) -> tuple[float, int]:
+        """The rest of a step, after `prepare` of the same one."""
+        torch.manual_seed(dropout_seed(seed=self.recipe.seed, step=step, rank=self.team.rank))
         set_rate(self.optimizers, self.recipe.rate(step, steps=steps))
         for optimizer in self.optimizers:
             optimizer.zero_grad()
-        x, targets = self.inputs(pixels, batch.labels)
+        labels = batch.labels.to(self.machine.device, non_blocking=True)
+        x, targets = self.inputs(batch.pixels), self.targets(labels)
         if step < self.recipe.small_images * steps:
             x = _resize(x, small_size(self.net))
-        x, targets = self.recipe.augment.blend(x, targets, generator=generator)
+        x, targets = self.recipe.augment.blend(x, targets, generator=batch.generator)
         loss, logits = self._gradients(x, targets, whole=batch.whole)
         self.team.sum_gradients(self.net)
         for optimizer in self.optimizers:
             optimizer.step()
         if self.average is not None:
             self.average.update(self.net, step=step + 1)
-        labels = torch.from_numpy(batch.labels).to(logits.device)
-        return float(loss), int((logits.argmax(1) == labels).sum())
+        right = (logits.argmax(1) == labels).sum()
+        found = torch.stack([loss.double(), right.double()]).tolist()  # the device is waited for
+        return found[0], int(found[1])
 
-    def inputs(self, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Normalised images float32 [n, C, H, W], as `Preprocess.normalize`, and targets [n, K]."""
-        device = self.machine.device
-        x = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float()
+    def inputs(self, pixels: Tensor) -> Tensor:
+        """Of uint8 [n, H, W, C]: normalised float32 [n, C, H, W], as `Preprocess.normalize`."""
+        x = pixels.to(self.machine.device, non_blocking=True).permute(0, 3, 1, 2).float()
         x = x.sub_(self._mean).div_(self._std)
-        if not self.machine.channels_last:
-            x = x.contiguous()
-        hot = F.one_hot(torch.from_numpy(labels).to(device), self.net.num_classes)
-        return x, hot.float()
+        return x if self.machine.channels_last else x.contiguous()
+
+    def targets(self, labels: Tensor) -> Tensor:
+        """Of int64 [n]: float32 [n, K], a 1 a row."""
+        return F.one_hot(labels, self.net.num_classes).float()
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[ConvNet]:
@@ -234,9 +259,10 @@ def small_size(net: ConvNet) -> tuple[int, int]:
 
 def _check_small_images(net: ConvNet) -> None:
     height, width = small_size(net)
+    device = next(net.parameters()).device
     with torch.random.fork_rng(devices=[]), evaluation_mode(net), torch.no_grad():
         try:
-            net(torch.zeros(1, net.input_shape[0], height, width))
+            net(torch.zeros(1, net.input_shape[0], height, width, device=device))
         except RuntimeError:
             raise RecipeError(
                 f"recipe: small_images asks for images of {width}x{height} pixels, and {net.name} "

@@ -5,6 +5,7 @@ open the data → create the network → decode once, uint8 in memory → fit �
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from pathlib import Path
@@ -31,16 +32,18 @@ from convforge.training.finetune import fit_head, set_aside
 from convforge.training.fitting import fit
 from convforge.training.journal import open_journal
 from convforge.training.learner import Learner
+from convforge.training.machine import Machine, fast_kernels
 from convforge.training.measuring import logits_of, top1
 from convforge.training.pixels import read_pixels
 from convforge.training.recipe import Recipe
 from convforge.training.recipes import find_recipe
+from convforge.training.selection import PRECISIONS, choose_machine, find_device
 from convforge.training.state import read_identity
 from convforge.training.threads import suitable_threads
-from convforge.training.trial import epochs_within, step_seconds
+from convforge.training.trial import Trial
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from convforge.images.dataset import Images
     from convforge.images.decoding import Decoded
@@ -62,6 +65,8 @@ def train(
     input_size: int | None = None,
     arguments: Mapping[str, Any] | None = None,
     max_bad: float = MAX_BAD,
+    device: str = "auto",
+    precision: str = "auto",
     folder: Path | None = None,
     save_every: float = 60.0,
     progress: Progress | None = None,
@@ -80,22 +85,26 @@ def train(
     wrong where it is measured. `progress(done, total, message)` is called while images are read and
     after every step.
 
+    `device` is torch's, "auto" a GPU where there is one; `precision` is that of convolutions and
+    products, "fp32" or "bf16", "auto" what a few measured steps find faster.
+
     `folder` keeps the run: its state every `save_every` seconds and after each epoch, and its log.
     The state of the same run there is continued; Ctrl-C and SIGTERM save it and raise Interrupted.
     Started by `torchrun`, all processes train together, and the first one writes.
 
-    The same data, network, recipe and number of threads give the same weights to the bit, also of
-    a run that was interrupted; torch's generator is afterwards as it was before. Raises DataError,
-    NetworkError, WeightsError or RecipeError before the first step, and RecipeError where the loss
-    diverges.
+    The same data, network, recipe, way of computing (`Machine`, on the card) and number of threads
+    give the same weights to the bit on a processor, also of a run that was interrupted; torch's
+    generator is afterwards as it was before. Raises DataError, NetworkError, WeightsError or
+    RecipeError before the first step, and RecipeError where the loss diverges.
     """
     started = time.perf_counter()
     _check(network, weights=weights, tune=tune, epochs=epochs, time_limit=time_limit)
+    device = _check_device(device, precision=precision)
     recipe = recipe or ("fast" if weights is None else "tune")
     recipe = _choose(recipe, network=network, epochs=epochs, seed=seed)
     images = source.open(data, progress=progress) if isinstance(data, str | Path) else data
     images = images if weights is None else set_aside(images, seed=recipe.seed)
-    with join() as team, torch.random.fork_rng(devices=[]):
+    with join(device) as team, torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         net = _create(network, images, {"input_size": input_size, **(arguments or {})})
         _check_shift(recipe, input_shape=net.input_shape)
@@ -108,25 +117,23 @@ def train(
             cache=Cache(),
             progress=progress,
         )
-        with kept_memory(), suitable_threads(net, batch_size=recipe.batch_size):
+        with _well_set(net, device=device, batch_size=recipe.batch_size):
+            trial = Trial(net, decoded, preprocess=preprocess, team=team)
+            earlier = None if folder is None else read_identity(folder)
+            machine = _machine(trial, recipe, earlier, device=device, precision=precision)
             if time_limit is not None:
                 left = time_limit - (time.perf_counter() - started)
-                recipe = _fitting(left, net, decoded, recipe, preprocess=preprocess, folder=folder)
+                recipe = _fitting(left, trial, recipe, earlier, machine=machine)
             card = _card(net, images, weights=weights, preprocess=preprocess, recipe=recipe)
+            net.to(device)
             metrics = {} if weights is None else _fit_head(net, decoded, card, progress=progress)
-            learner = Learner(net, recipe=recipe, preprocess=preprocess, team=team)
+            learner = Learner(net, recipe=recipe, preprocess=preprocess, machine=machine, team=team)
             if tune == "all":
-                metrics |= _fit(
-                    learner,
-                    decoded,
-                    card,
-                    metrics=metrics,
-                    folder=folder,
-                    save_every=save_every,
-                    progress=progress,
-                )
+                kept = folder, save_every
+                metrics |= _fit(learner, decoded, card, metrics, kept, progress=progress)
             metrics |= _measure(learner, decoded, images)
     metrics["seconds"] = round(time.perf_counter() - started, 3)
+    net.to("cpu").to(memory_format=torch.contiguous_format)
     return Classifier(net.eval(), dataclasses.replace(card, metrics=metrics))
 
 
@@ -149,10 +156,9 @@ def _fit(
     learner: Learner,
     decoded: Mapping[str, Decoded],
     card: Card,
-    *,
     metrics: Mapping[str, Any],
-    folder: Path | None,
-    save_every: float,
+    journal_in: tuple[Path | None, float],
+    *,
     progress: Progress | None,
 ) -> dict[str, Any]:
     """Train, with what is watched on the way: the part "val", and the folder of the run.
@@ -174,6 +180,7 @@ def _fit(
         "data": {key: card.data.get(key) for key in ("fingerprint", "split", "weights")},
         "machine": learner.machine.to_json(),
     }
+    folder, save_every = journal_in
     with open_journal(
         folder, identity=identity, save_every=save_every, team=learner.team
     ) as journal:
@@ -186,28 +193,47 @@ def _fit(
             journal=journal,
             progress=progress,
         )
-    seen = {**dataclasses.asdict(course.seen), "warning": course.warning}
+    seen = {
+        **dataclasses.asdict(course.seen),
+        "warning": course.warning,
+        "machine": learner.machine.to_json(),
+    }
     return {"train": seen, **({"best": course.best} if course.best else {})}
+
+
+@contextlib.contextmanager
+def _well_set(net: ConvNet, *, device: str, batch_size: int) -> Iterator[None]:
+    """Within, memory, threads and kernels are set for training."""
+    with kept_memory(), suitable_threads(net, batch_size=batch_size), fast_kernels(device):
+        yield
+
+
+def _machine(
+    trial: Trial,
+    recipe: Recipe,
+    earlier: Mapping[str, Any] | None,
+    *,
+    device: str,
+    precision: str,
+) -> Machine:
+    """How steps are computed: as a run that is continued did, else as is fastest."""
+    if earlier is not None:
+        return Machine.from_json(earlier["machine"], device=device)
+    return choose_machine(trial, recipe=recipe, device=device, precision=precision)
 
 
 def _fitting(
     seconds: float,
-    net: ConvNet,
-    decoded: Mapping[str, Decoded],
+    trial: Trial,
     recipe: Recipe,
+    earlier: Mapping[str, Any] | None,
     *,
-    preprocess: Preprocess,
-    folder: Path | None,
+    machine: Machine,
 ) -> Recipe:
     """The recipe with as many epochs as fit into a time, or as a run has that is continued."""
-    earlier = None if folder is None else read_identity(folder)
     if earlier is not None:
         return dataclasses.replace(recipe, epochs=earlier["recipe"]["epochs"])
-    train_part = decoded["train"].pixels, decoded["train"].part.labels
-    a_step = step_seconds(net, *train_part, recipe=recipe, preprocess=preprocess)
-    counts = {name: len(one.part) for name, one in decoded.items()}
-    epochs = epochs_within(seconds, a_step=a_step, counts=counts, recipe=recipe)
-    return dataclasses.replace(recipe, epochs=epochs)
+    return dataclasses.replace(recipe, epochs=trial.epochs(seconds, recipe, machine=machine))
 
 
 def _check(
@@ -226,6 +252,13 @@ def _check(
         raise RecipeError("tune 'head' fits the last layer to weights; name some, or train all")
     if weights is not None:
         find(network, weights)
+
+
+def _check_device(device: str, *, precision: str) -> str:
+    """Torch's name of the device; refuses what there is not, before a folder is read."""
+    if precision not in PRECISIONS:
+        raise RecipeError(f"precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
+    return find_device(device)
 
 
 def _create(network: str, images: Images, arguments: Mapping[str, Any]) -> ConvNet:

@@ -11,19 +11,20 @@ import statistics
 import time
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from convforge.errors import RecipeError
+from convforge.images.stored import take
+from convforge.training.distributed import ALONE, Team
 from convforge.training.fitting import steps_an_epoch
 from convforge.training.learner import Batch, Learner
 from convforge.training.machine import PLAIN, Machine
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from convforge.images.decoding import Decoded
     from convforge.images.preprocess import Preprocess
     from convforge.networks.contract import ConvNet
     from convforge.training.recipe import Recipe
@@ -34,32 +35,50 @@ FORWARD = 1 / 3  # of a step's time: what an image costs that is only looked at
 SPARE = 0.95  # of a time limit is planned
 
 
-def step_seconds(
-    net: ConvNet,
-    pixels: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
-    labels: NDArray[np.int64],
-    *,
-    recipe: Recipe,
-    preprocess: Preprocess,
-    machine: Machine = PLAIN,
-) -> float:
-    """Median time of a step at full image size; `net` and torch's generator stay as they are."""
-    count = min(recipe.batch_size, len(labels))
-    batch = Batch(pixels[:count], labels[:count], whole=count)
-    with torch.random.fork_rng(devices=[]):
-        learner = Learner(
-            copy.deepcopy(net).train(),
-            recipe=dataclasses.replace(recipe, small_images=0.0),
-            preprocess=preprocess,
-            machine=machine,
-        )
-        learner.step(batch, step=0, steps=1)  # allocates, and compiles
-        times: list[float] = []
-        while len(times) < STEPS or sum(times) < SECONDS:
-            started = time.perf_counter()
-            learner.step(batch, step=0, steps=1)
-            times.append(time.perf_counter() - started)
-    return statistics.median(times)
+class Trial:
+    """Steps of a network on decoded images; `net` and torch's generator stay as they are.
+
+    In a team each process tries its own share of a batch, and the first one's figures count.
+    """
+
+    def __init__(
+        self,
+        net: ConvNet,
+        decoded: Mapping[str, Decoded],
+        *,
+        preprocess: Preprocess,
+        team: Team = ALONE,
+    ) -> None:
+        self.net, self.team = net, team
+        self.counts = {name: len(one.part) for name, one in decoded.items()}
+        self._train, self._preprocess = decoded["train"], preprocess
+
+    def step_seconds(self, recipe: Recipe, *, machine: Machine = PLAIN) -> float:
+        """Median time of a step at full image size."""
+        count = min(recipe.batch_size, self.counts["train"])
+        rows = self.team.share(np.arange(count))
+        pixels, labels = take(self._train.pixels, rows), self._train.part.labels[rows]
+        batch = Batch(pixels, labels, whole=count)
+        with torch.random.fork_rng(devices=[]):
+            learner = Learner(
+                copy.deepcopy(self.net).train(),
+                recipe=dataclasses.replace(recipe, small_images=0.0),
+                preprocess=self._preprocess,
+                machine=machine,
+            )
+            learner.step(batch, step=0, steps=1)  # allocates, and compiles
+            times: list[float] = []
+            while len(times) < STEPS or sum(times) < SECONDS:
+                started = time.perf_counter()
+                learner.step(batch, step=0, steps=1)
+                times.append(time.perf_counter() - started)
+        return self.team.agree(statistics.median(times))
+
+    def epochs(self, seconds: float, recipe: Recipe, *, machine: Machine) -> int:
+        """The most epochs that end before `seconds` are over, by `epochs_within`."""
+        a_step = self.step_seconds(recipe, machine=machine)
+        left = self.team.agree(seconds)
+        return epochs_within(left, a_step=a_step, counts=self.counts, recipe=recipe)
 
 
 def epochs_within(

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from convforge.training.journal import Journal
     from convforge.training.recipe import Recipe
 
-_AHEAD = 3  # batches that are prepared while a GPU learns from another
+_AHEAD = 8  # batches that are prepared while a GPU learns from another
+_THREADS = 4  # that prepare them, each with the help of those that resize
 
 
 def fit(
@@ -113,7 +114,7 @@ def _ready(
     if not learner.machine.is_gpu:
         yield from (prepare(*task) for task in tasks)
         return
-    pool = ThreadPoolExecutor(1, thread_name_prefix="convforge-batches")
+    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="convforge-batches")
     waiting = deque(pool.submit(prepare, *task) for task in islice(tasks, _AHEAD))
     try:
         while waiting:

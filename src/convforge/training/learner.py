@@ -135,8 +135,9 @@ class Learner:
         x, targets = self.recipe.augment.blend(x, targets, generator=batch.generator)
         loss, logits = self._gradients(x, targets, whole=batch.whole)
         self.team.sum_gradients(self.net)
-        for optimizer in self.optimizers:
-            optimizer.step()
+        with self._autocast():  # of updates, Muon's products alone
+            for optimizer in self.optimizers:
+                optimizer.step()
         if self.average is not None:
             self.average.update(self.net, step=step + 1)
         right = (logits.argmax(1) == labels).sum()

@@ -20,6 +20,7 @@ import os
 import statistics
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def ours(network: str, given: argparse.Namespace) -> list[float]:
         with (folder / "log.csv").open() as file:
             seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
     count = card.metrics["train"]["count"]
-    return [count / (later - earlier) for earlier, later in zip(seconds, seconds[1:], strict=False)]
+    return [count / (later - earlier) for earlier, later in pairwise(seconds)]
 
 
 def theirs(network: str, given: argparse.Namespace, *, fast: bool) -> list[float]:
@@ -119,9 +120,9 @@ def theirs(network: str, given: argparse.Namespace, *, fast: bool) -> list[float
     for _ in range(given.epochs):
         started, count = time.perf_counter(), 0
         for x, y in loader:
-            x = x.contiguous(memory_format=torch.channels_last) if fast else x
+            images = x.contiguous(memory_format=torch.channels_last) if fast else x
             with torch.autocast(device.type, dtype=torch.float16, enabled=scaler is not None):
-                loss = torch.nn.functional.cross_entropy(net(x), y)
+                loss = torch.nn.functional.cross_entropy(net(images), y)
             optimizer.zero_grad()
             if scaler is None:
                 loss.backward()

@@ -5,7 +5,7 @@ end, and nothing is chosen by them). fastai's board for 128 px: 85.77 % after 5 
 after 20. `--optimizer sgd` and `--small-images 0` show what is won by those. One JSON line; the
 seconds are those of training, and of all of it with reading and measuring.
 
-    python benchmarks/imagenette.py imagenette160/ [--epochs 5] >> benchmarks/results/imagenette.jsonl
+    python benchmarks/imagenette.py imagenette160 >> benchmarks/results/imagenette.jsonl
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "prediction": "",
     "images": "",
     "networks": "",
+    "calibration": "prediction",
     "card": "images",
     "classifier": "card images networks prediction",
     "pretrained": "card classifier images networks",

@@ -95,7 +95,7 @@ def calibrate(
 
 
 def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Temperature:
-    """The temperature with the lowest negative log-likelihood, by golden section over its logarithm.
+    """The temperature of the highest likelihood, by golden section over its logarithm.
 
     The likelihood is convex in 1 / temperature, so there is one minimum. Takes and raises what
     `calibrate` does.
@@ -140,9 +140,7 @@ def _bin(index: int, bins: int, confidence: NDArray[np.float64], right: NDArray[
     )
 
 
-def _likelihood(
-    logits: NDArray[np.float32], labels: NDArray[np.int64]
-) -> Callable[[float], float]:
+def _likelihood(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Callable[[float], float]:
     """Mean of -log softmax(z / t)[y] as a function of t: log Σ exp((z - z_y) / t)."""
     margins = logits.astype(np.float64)
     margins -= margins[np.arange(len(labels)), labels][:, None]

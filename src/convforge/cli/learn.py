@@ -5,19 +5,22 @@ import os
 import re
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from convforge.card import Card
 from convforge.cli import console, tables
 from convforge.cli.options import ArgumentOption, ForceFlag, JsonFlag, arguments_from
-from convforge.errors import OutputError, RecipeError
+from convforge.errors import InputError, OutputError, RecipeError
 from convforge.files import check_destination
 from convforge.loading import load
 from convforge.networks import catalog
 from convforge.training.recipe import CHOICES
 from convforge.training.recipes import find_recipe, with_fields
+
+if TYPE_CHECKING:
+    from convforge.training.measuring import Measured
 
 TRAIN_EXAMPLES = (
     "Examples:\n\n"
@@ -149,6 +152,7 @@ def train(
     with console.progress_bar("loading torch") as progress:
         from convforge.training import journal, trainer  # noqa: PLC0415  (imports torch)
 
+        measured: list[Measured] = []
         folder = run or file.with_suffix(".run")
         if not resume:
             journal.start_again(folder, force=force)
@@ -166,13 +170,15 @@ def train(
             precision=precision,
             folder=folder,
             save_every=every,
+            measured=measured.append,
             progress=progress,
         )
         if os.environ.get("RANK", "0") != "0":
             return  # of a team the first one writes
         classifier.save(file)
         journal.clear_states(folder)
-    _show_trained(classifier.card, file, as_json=as_json)
+        report = _report(folder, classifier.card, measured[0])
+    _show_trained(classifier.card, file, report, as_json=as_json)
 
 
 def evaluate(
@@ -260,12 +266,24 @@ def _whole(epochs: str | None) -> int | str | None:
     return int(epochs) if epochs is not None and epochs.lstrip("-").isdigit() else epochs
 
 
-def _show_trained(card: Card, file: Path, *, as_json: bool) -> None:
+def _report(folder: Path, card: Card, measured: "Measured") -> Path | InputError:
+    """The report's file, or why there is none: the classifier is saved, and the run ends well."""
+    from convforge.training.report import save_report  # noqa: PLC0415  (imports torch)
+
+    try:
+        return save_report(folder, card, measured)
+    except InputError as error:
+        return error
+
+
+def _show_trained(card: Card, file: Path, report: Path | InputError, *, as_json: bool) -> None:
     """What was trained; as JSON the card, but for the long list of held-out images."""
     if not as_json:
-        console.show(*tables.training(card), tables.saved(file))
+        said = f"report: {report}" if isinstance(report, Path) else f"no report: {report}"
+        console.show(*tables.training(card), tables.saved(file), tables.plain(said))
         return
     fields = json.loads(card.dumps())
     split = {key: value for key, value in fields["data"]["split"].items() if key != "test"}
     record = {"file": str(file), "file_bytes": file.stat().st_size, **fields}
+    record["report"] = str(report) if isinstance(report, Path) else None
     console.show_json({**record, "data": {**fields["data"], "split": split}})

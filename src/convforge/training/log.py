@@ -22,3 +22,15 @@ def write_log(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
     writer.writeheader()
     writer.writerows(history)
     write_file(folder / "log.csv", text.getvalue().encode())
+
+
+def read_log(folder: Path) -> list[dict[str, float]]:
+    """The rows of `log.csv`, in which an empty column is left out; none where there is no log."""
+    path = folder / "log.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [
+            {name: float(value) for name, value in row.items() if value}
+            for row in csv.DictReader(file)
+        ]

@@ -6,6 +6,7 @@ a table of zeros; the sum of the tables is the whole, to the bit.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,13 +17,28 @@ from convforge.images.stored import take
 from convforge.training.distributed import ALONE, Team
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
+    from convforge.evaluation import Evaluation
     from convforge.images.decoding import Decoded
     from convforge.images.preprocess import Preprocess
     from convforge.networks.contract import ConvNet
 
 BATCH = 64  # images that go through the network at a time: bounds the memory of its maps
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Measured:
+    """What a run read and measured, by part: `decoded` all parts, the others those held out.
+
+    `logits` float32 [N, K] are of the images of `decoded[part].part`, in their order.
+    """
+
+    decoded: Mapping[str, Decoded]
+    logits: Mapping[str, NDArray[np.float32]]
+    evaluations: Mapping[str, Evaluation]
 
 
 @torch.no_grad()

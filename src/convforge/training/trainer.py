@@ -33,7 +33,7 @@ from convforge.training.fitting import fit
 from convforge.training.journal import open_journal
 from convforge.training.learner import Learner
 from convforge.training.machine import Machine, fast_kernels
-from convforge.training.measuring import logits_of, top1
+from convforge.training.measuring import Measured, logits_of, top1
 from convforge.training.pixels import read_pixels
 from convforge.training.recipe import Recipe
 from convforge.training.recipes import find_recipe
@@ -43,8 +43,12 @@ from convforge.training.threads import suitable_threads
 from convforge.training.trial import Trial
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from convforge.evaluation import Evaluation
     from convforge.images.dataset import Images
     from convforge.images.decoding import Decoded
     from convforge.images.preprocess import Preprocess
@@ -69,6 +73,7 @@ def train(
     precision: str = "auto",
     folder: Path | None = None,
     save_every: float = 60.0,
+    measured: Callable[[Measured], None] | None = None,
     progress: Progress | None = None,
 ) -> Classifier:
     """Train `network` on the part "train" of `data` and measure it on "val" and "test".
@@ -90,6 +95,7 @@ def train(
 
     `folder` keeps the run: its state every `save_every` seconds and after each epoch, and its log.
     The state of the same run there is continued; Ctrl-C and SIGTERM save it and raise Interrupted.
+    `measured` is given what was read and answered in the end, as `save_report` takes it.
     Started by `torchrun`, all processes train together, and the first one writes.
 
     The same data, network, recipe, way of computing (`Machine`, on the card) and number of threads
@@ -131,8 +137,12 @@ def train(
             if tune == "all":
                 kept = folder, save_every
                 metrics |= _fit(learner, decoded, card, metrics, kept, progress=progress)
-            metrics |= _measure(learner, decoded, images)
+            result = _measure(learner, decoded, images)
+    metrics["data"] = survey(decoded, crop=preprocess.crop)
+    metrics |= {part: one.summary() for part, one in result.evaluations.items()}
     metrics["seconds"] = round(time.perf_counter() - started, 3)
+    if measured is not None:
+        measured(result)
     net.to("cpu").to(memory_format=torch.contiguous_format)
     return Classifier(net.eval(), dataclasses.replace(card, metrics=metrics))
 
@@ -320,17 +330,21 @@ def _card(
     )
 
 
-def _measure(learner: Learner, decoded: Mapping[str, Decoded], images: Images) -> dict[str, Any]:
-    """`Evaluation.summary` by part, of the parts that were held out, and a survey of the data."""
+def _measure(learner: Learner, decoded: Mapping[str, Decoded], images: Images) -> Measured:
+    """What the network answers on the parts that were held out."""
     net, preprocess, team = learner.net, learner.preprocess, learner.team
     team.share_buffers(net)
-    summaries = {"data": survey(decoded, crop=preprocess.crop)}
+    logits: dict[str, NDArray[np.float32]] = {}
+    evaluations: dict[str, Evaluation] = {}
     for name in ("val", "test"):
         if name in decoded:
             part = decoded[name]
-            logits = logits_of(net, part, preprocess=preprocess, team=team)
-            evaluation = measure(
-                [softmax(logits)], part.part, bad=part.bad, classes=images.classes, uri=images.uri
+            logits[name] = logits_of(net, part, preprocess=preprocess, team=team)
+            evaluations[name] = measure(
+                [softmax(logits[name])],
+                part.part,
+                bad=part.bad,
+                classes=images.classes,
+                uri=images.uri,
             )
-            summaries[name] = evaluation.summary()
-    return summaries
+    return Measured(decoded=decoded, logits=logits, evaluations=evaluations)

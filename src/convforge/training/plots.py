@@ -1,0 +1,140 @@
+"""Drawings of a training run for its report: curves over the epochs, a reliability diagram.
+
+SVG by matplotlib, to stand within a page whose CSS variables give the colours, so that it is light
+or dark as the page is. Only words of this module are in it, none from outside.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING, Any
+
+from convforge.errors import PackageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from convforge.calibration import Calibration
+
+# Colours that stand for a variable of the page until the drawing is text.
+INK, SOFT, EDGE, ACCENT, WARM = "#010203", "#010204", "#010205", "#010206", "#010207"
+VARIABLES = {INK: "--ink", SOFT: "--soft", EDGE: "--edge", ACCENT: "--accent", WARM: "--warm"}
+SETTINGS = {
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "convforge",  # the same drawing has the same names in it
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.labelcolor": SOFT,
+    "axes.edgecolor": EDGE,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": EDGE,
+    "grid.linewidth": 0.6,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+}
+
+
+def curves_svg(history: Sequence[Mapping[str, float]]) -> str:
+    """Loss, shares of right answers and learning rate over the epochs, from the rows of a log.
+
+    Raises PackageError where matplotlib is missing.
+    """
+    with _settings():
+        figure = _figure(width=11, height=3.1)
+        for place, (title, series) in enumerate(PANELS.items()):
+            axes = figure.add_subplot(1, len(PANELS), place + 1)
+            axes.set_title(title)
+            axes.set_xlabel("epoch")
+            axes.xaxis.get_major_locator().set_params(integer=True)
+            for column, (label, colour) in series.items():
+                points = [(row["epoch"], row[column]) for row in history if column in row]
+                if points:
+                    marker = "o" if len(points) <= 30 else None
+                    x, y = zip(*points, strict=True)
+                    axes.plot(x, y, color=colour, label=label, marker=marker, markersize=3)
+            if "accuracy" in series:
+                axes.yaxis.set_major_formatter(_percent)
+                axes.legend(loc="lower right")
+        return _svg(figure, label="curves of the training")
+
+
+# Title of a panel: column of the log → its name there, colour.
+PANELS = {
+    "loss": {"loss": ("loss", ACCENT)},
+    "right answers": {"accuracy": ("train, augmented", ACCENT), "val_top1": ("val", WARM)},
+    "learning rate": {"learning_rate": ("rate", SOFT)},
+}
+
+
+def reliability_svg(calibration: Calibration) -> str:
+    """Accuracy by the probability of the answer, and below it how many answers there are.
+
+    Raises PackageError where matplotlib is missing.
+    """
+    filled = [one for one in calibration.bins if one.count]
+    middle = [(one.low + one.high) / 2 for one in filled]
+    width = 0.92 / len(calibration.bins)
+    with _settings():
+        figure = _figure(width=4.6, height=4.8)
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
+        upper.bar(middle, [one.accuracy for one in filled], width, color=ACCENT, alpha=0.75)
+        upper.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle="--")
+        upper.plot(
+            [one.confidence for one in filled],
+            [one.accuracy for one in filled],
+            color=WARM,
+            linestyle="none",
+            marker="o",
+            markersize=4,
+        )
+        upper.set(ylabel="right answers", ylim=(0, 1.02), xlim=(0, 1))
+        upper.yaxis.set_major_formatter(_percent)
+        lower.bar(middle, [one.count for one in filled], width, color=SOFT, alpha=0.6)
+        lower.set(xlabel="probability of the answer", ylabel="images")
+        lower.xaxis.set_major_formatter(_percent)
+        lower.yaxis.get_major_locator().set_params(integer=True, nbins=3)
+        return _svg(figure, label="reliability diagram")
+
+
+def _percent(value: float, _place: int) -> str:
+    return f"{100 * value:.4g} %"
+
+
+def _settings() -> AbstractContextManager[None]:
+    """Within, matplotlib draws by SETTINGS. Raises PackageError where it is missing."""
+    try:
+        import matplotlib as mpl  # noqa: PLC0415  (optional, and slow to import)
+    except ImportError:
+        raise PackageError(
+            "report: needs matplotlib, which is not installed: pip install 'convforge[train]'"
+        ) from None
+    return mpl.rc_context(SETTINGS)
+
+
+def _figure(*, width: float, height: float) -> Any:
+    """An empty figure, inches, that no window shows."""
+    from matplotlib.figure import Figure  # noqa: PLC0415  (optional)
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _svg(figure: Any, *, label: str) -> str:
+    """As an element of a page: no prologue, no address, no metadata, colours of the page."""
+    text = io.StringIO()
+    figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    svg = text.getvalue()
+    svg = svg[svg.index("<svg") :].rstrip()
+    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
+    svg = re.sub(r' xmlns(:\w+)?="[^"]*"| id="[\w.]+_\d+"', "", svg)
+    for colour, variable in VARIABLES.items():
+        svg = svg.replace(colour, f"var({variable})")
+    return svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)

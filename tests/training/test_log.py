@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 
-from convforge.training.log import COLUMNS, write_log
+from convforge.training.log import COLUMNS, read_log, write_log
 
 
 def test_every_epoch_has_a_row_and_what_is_not_known_is_empty(tmp_path):
@@ -17,3 +17,8 @@ def test_every_epoch_has_a_row_and_what_is_not_known_is_empty(tmp_path):
     assert (first["epoch"], second["epoch"]) == ("1", "2")
     assert (first["val_top1"], second["val_top1"]) == ("", "0.5")
     assert float(first["loss"]) == 1 / 3
+    assert read_log(tmp_path) == [{**row, "epoch": 1}, {**row, "epoch": 2, "val_top1": 0.5}]
+
+
+def test_a_folder_without_a_log_has_no_rows(tmp_path):
+    assert read_log(tmp_path) == []

@@ -20,6 +20,7 @@ from convforge.training.recipe import CHOICES
 from convforge.training.recipes import find_recipe, with_fields
 
 if TYPE_CHECKING:
+    from convforge.classifier import Classifier
     from convforge.training.measuring import Measured
 
 TRAIN_EXAMPLES = (
@@ -137,7 +138,7 @@ def train(
     class folders only, of which a fifth of the images are then held out to test on.
     """
     catalog.entry(network)
-    file = _destination(output, data=data, force=force)
+    file, folder = _destinations(output, run, data=data, force=force)
     over = {
         "epochs": _whole(epochs),
         "batch_size": batch_size,
@@ -149,11 +150,10 @@ def train(
         "seed": seed,
     }
     limit, every = _time_limit(epochs, time_limit), _seconds(save_every, option="--save-every")
+    measured: list[Measured] = []
     with console.progress_bar("loading torch") as progress:
         from convforge.training import journal, trainer  # noqa: PLC0415  (imports torch)
 
-        measured: list[Measured] = []
-        folder = run or file.with_suffix(".run")
         if not resume:
             journal.start_again(folder, force=force)
         classifier = trainer.train(
@@ -175,9 +175,7 @@ def train(
         )
         if os.environ.get("RANK", "0") != "0":
             return  # of a team the first one writes
-        classifier.save(file)
-        journal.clear_states(folder)
-        report = _report(folder, classifier.card, measured[0])
+        report = _keep(classifier, measured[0], file=file, folder=folder)
     _show_trained(classifier.card, file, report, as_json=as_json)
 
 
@@ -213,15 +211,20 @@ def evaluate(
         console.show(*tables.evaluation(evaluation, title=str(file), seconds=seconds))
 
 
-def _destination(output: Path | None, *, data: str, force: bool) -> Path:
-    """The classifier's file, refused before the work where it cannot be written or is there."""
+def _destinations(
+    output: Path | None, run: Path | None, *, data: str, force: bool
+) -> tuple[Path, Path]:
+    """The classifier's file and the run's folder.
+
+    The file is refused before the work where it cannot be written or is there.
+    """
     file = output or Path(f"{_data_name(data)}.safetensors")
     check_destination(file)
     if file.exists() and not force:
         raise OutputError(
             f"{file}: exists already; name another file with --output, or replace it with --force"
         )
-    return file
+    return file, run or file.with_suffix(".run")
 
 
 def _data_name(data: str) -> str:
@@ -266,12 +269,20 @@ def _whole(epochs: str | None) -> int | str | None:
     return int(epochs) if epochs is not None and epochs.lstrip("-").isdigit() else epochs
 
 
-def _report(folder: Path, card: Card, measured: "Measured") -> Path | InputError:
-    """The report's file, or why there is none: the classifier is saved, and the run ends well."""
+def _keep(
+    classifier: "Classifier", measured: "Measured", *, file: Path, folder: Path
+) -> Path | InputError:
+    """Save what was trained, remove the run's states, write its report, or say why there is none.
+
+    By then the classifier is saved, so the run ends well without a report too.
+    """
+    from convforge.training.journal import clear_states  # noqa: PLC0415  (imports torch)
     from convforge.training.report import save_report  # noqa: PLC0415  (imports torch)
 
+    classifier.save(file)
+    clear_states(folder)
     try:
-        return save_report(folder, card, measured)
+        return save_report(folder, classifier.card, measured)
     except InputError as error:
         return error
 

@@ -43,12 +43,12 @@ STYLE = """
 .tall{max-height:36rem;overflow:auto}.tall thead th{position:sticky;top:0}
 .wide svg{width:100%;padding:.5rem}.fit{display:inline-block;max-width:100%}.fit table{width:auto}
 .beside{display:flex;flex-wrap:wrap;gap:1.2rem;align-items:flex-start}.beside>*{flex:0 1 auto}
-.beside svg{width:min(100%,420px)}
+.matrix .name{max-width:12rem}.beside svg{width:min(100%,420px)}
 .matrix td{min-width:2.4rem;text-align:center}.matrix td,.matrix th{padding:.25rem .45rem}
 .matrix .off{background:color-mix(in srgb,var(--warm) var(--share),transparent)}
 .matrix .on{background:color-mix(in srgb,var(--accent) var(--share),transparent)}
 .matrix thead th{max-width:7rem;overflow:hidden;text-overflow:ellipsis;text-align:center}
-.name{max-width:22rem;overflow:hidden;text-overflow:ellipsis}
+.name{max-width:34rem;overflow:hidden;text-overflow:ellipsis}
 .pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(130px,1fr));gap:.7rem}
 .pictures figure{margin:0;padding:.5rem;border:1px solid var(--edge);border-radius:8px;
 background:var(--tint);font-size:.8rem;overflow-wrap:anywhere}
@@ -96,7 +96,8 @@ def report_html(card: Card, measured: Measured, *, history: Sequence[Mapping[str
         body += [_calibration(calibrated, part), mistakes_html(measured, part)]
     else:
         body += ["<p>No images were held out, so nothing says how good the network is.</p>"]
-    body += [_data(card, measured), _recipe(card), _run(card)]
+    body += [_data(card, measured)]
+    body += [f'<div class="beside">{_recipe(card)}{_run(card)}</div>']
     return html_page(title, "".join(body), style=STYLE)
 
 
@@ -259,8 +260,8 @@ def _data(card: Card, measured: Measured) -> str:
                 name,
                 f"{len(one.part):,}",
                 f"{len(one.bad):,}",
-                f"{counts[least]:,}: {card.classes[least]}",
-                f"{counts[most]:,}: {card.classes[most]}",
+                f"{card.classes[least]} ({counts[least]:,})",
+                f"{card.classes[most]} ({counts[most]:,})",
             )
         )
     record = card.metrics["data"]
@@ -277,7 +278,7 @@ def _data(card: Card, measured: Measured) -> str:
 def _recipe(card: Card) -> str:
     fields = {**card.recipe, **card.recipe["augment"]}
     rows = [(name, f"{value}") for name, value in fields.items() if name != "augment"]
-    return f"<h2>Recipe</h2>{_table(('field', 'value'), rows)}"
+    return f"<section><h2>Recipe</h2>{_table(('', ''), rows)}</section>"
 
 
 def _run(card: Card) -> str:
@@ -291,7 +292,8 @@ def _run(card: Card) -> str:
         "Python": platform.python_version(),
         **dict(_versions()),
     }
-    return f"<h2>Run</h2>{_table(('', ''), [(name, f'{value}') for name, value in facts.items()])}"
+    rows = [(name, f"{value}") for name, value in facts.items()]
+    return f"<section><h2>Run</h2>{_table(('', ''), rows)}</section>"
 
 
 def _versions() -> Iterable[tuple[str, str]]:

@@ -137,12 +137,8 @@ def train(
             if tune == "all":
                 kept = folder, save_every
                 metrics |= _fit(learner, decoded, card, metrics, kept, progress=progress)
-            result = _measure(learner, decoded, images)
-    metrics["data"] = survey(decoded, crop=preprocess.crop)
-    metrics |= {part: one.summary() for part, one in result.evaluations.items()}
+            metrics |= _measure(learner, decoded, images, measured=measured)
     metrics["seconds"] = round(time.perf_counter() - started, 3)
-    if measured is not None:
-        measured(result)
     net.to("cpu").to(memory_format=torch.contiguous_format)
     return Classifier(net.eval(), dataclasses.replace(card, metrics=metrics))
 
@@ -330,8 +326,14 @@ def _card(
     )
 
 
-def _measure(learner: Learner, decoded: Mapping[str, Decoded], images: Images) -> Measured:
-    """What the network answers on the parts that were held out."""
+def _measure(
+    learner: Learner,
+    decoded: Mapping[str, Decoded],
+    images: Images,
+    *,
+    measured: Callable[[Measured], None] | None,
+) -> dict[str, Any]:
+    """`Evaluation.summary` by part, of the parts that were held out, and a survey of the data."""
     net, preprocess, team = learner.net, learner.preprocess, learner.team
     team.share_buffers(net)
     logits: dict[str, NDArray[np.float32]] = {}
@@ -347,4 +349,7 @@ def _measure(learner: Learner, decoded: Mapping[str, Decoded], images: Images) -
                 classes=images.classes,
                 uri=images.uri,
             )
-    return Measured(decoded=decoded, logits=logits, evaluations=evaluations)
+    if measured is not None:
+        measured(Measured(decoded=decoded, logits=logits, evaluations=evaluations))
+    summaries = {name: one.summary() for name, one in evaluations.items()}
+    return {"data": survey(decoded, crop=preprocess.crop), **summaries}

@@ -1,0 +1,202 @@
+"""report.html: a page that needs nothing else, whatever the names, the parts and the sizes."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from convforge.cli.main import app
+from convforge.errors import OutputError, PackageError
+from convforge.images.dataset import Images, Split
+from convforge.training.report import MATRIX_CLASSES, report_html, save_report
+from convforge.training.trainer import train
+
+NASTY = '<script>alert("x")</script>&$^_\\frac'
+VOID = {"meta", "img", "br", "path", "use", "input", "rect"}
+
+
+class Reader(HTMLParser):
+    """Text, tags and pictures of a page; fails where tags are not closed in order."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.words, self.tags, self.pictures = [], [], [], []
+        self.feed(page)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        if tag == "img":
+            self.pictures.append(dict(attributes)["src"])
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(self.words)
+
+
+def images(*, classes, parts, each=2, channels=1, seed=0):
+    """Noise of 32x32 pixels, `each` of a class in each part; names hold what must be escaped."""
+    draws = np.random.default_rng(seed)
+    splits = {}
+    for part in parts:
+        pixels = draws.integers(0, 256, (each * len(classes), 32, 32, 3), np.uint8)
+        splits[part] = Split(
+            name=part,
+            names=tuple(f"{part}/<b>{row}.png" for row in range(len(pixels))),
+            labels=np.repeat(np.arange(len(classes)), each),
+            read=pixels.__getitem__,
+        )
+    return Images(
+        uri=f"folder{NASTY}",
+        classes=tuple(classes),
+        channels=channels,
+        splits=splits,
+        fingerprint="0" * 64,
+    )
+
+
+def run(data, folder, *, epochs=1):
+    """The card, what was measured, and the report's text."""
+    kept = []
+    classifier = train(
+        data, network="lenet5_relu", epochs=epochs, folder=folder, measured=kept.append
+    )
+    return classifier.card, kept[0], save_report(folder, classifier.card, kept[0]).read_text()
+
+
+def needs_nothing(page):
+    assert not re.search(r"https?:|<script|<link|<iframe|@import|url\((?!#)|src=\"(?!data:)", page)
+    assert not re.search(r"href=\"(?!#)", page)
+    assert "default-src 'none'" in page
+    return Reader(page)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """A run of the command line on the digits: its folder and what it printed."""
+    folder = tmp_path_factory.mktemp("report")
+    file = str(folder / "digits.safetensors")
+    result = CliRunner().invoke(
+        app, ["train", "digits", "-n", "lenet5_relu", "--epochs", "2", "-o", file]
+    )
+    assert result.exit_code == 0, result.output
+    return folder / "digits.run", result.output
+
+
+def test_a_run_of_the_command_line_leaves_a_report_in_its_folder(digits):
+    folder, output = digits
+    page = needs_nothing((folder / "report.html").read_text())
+    assert "report.html" in output
+    for words in ("Curves", "What is taken for what", "Classes", "Calibration", "Mistakes", "Data"):
+        assert words in page.words
+    assert page.tags.count("svg") == 2
+    assert "top-1 on test" in page.text
+    assert "450 images" in page.text
+    assert {"learning_rate", "torch", "precision", "fingerprint of the data"} <= set(page.words)
+
+
+def test_mistakes_are_pictures_of_the_data(digits):
+    page = Reader((digits[0] / "report.html").read_text())
+    assert 0 < len(page.pictures) <= 24
+    for source in page.pictures:
+        kind, _, content = source.partition(",")
+        assert kind == "data:image/jpeg;base64"
+        assert Image.open(io.BytesIO(base64.b64decode(content))).size == (32, 32)
+
+
+def test_names_from_outside_are_text_and_nothing_else(tmp_path):
+    data = images(classes=["<i>a</i>", NASTY], parts=["train", "val", "test"])
+    _, _, page = run(data, tmp_path / "x.run")
+    reader = needs_nothing(page)
+    assert "b" not in {tag for tag in reader.tags if tag == "i"}
+    assert "i" not in reader.tags
+    assert NASTY in reader.words
+    assert any("<b>" in word for word in reader.words) == bool(reader.pictures)
+
+
+def test_with_val_a_temperature_is_found_and_shown(tmp_path):
+    data = images(classes="ab", parts=["train", "val", "test"], each=5)
+    _, _, page = run(data, tmp_path / "x.run")
+    words = Reader(page).words
+    assert {"test, as it is", "val, as it is", "val, scaled", "test, scaled"} <= set(words)
+
+
+@pytest.mark.parametrize("parts", [["train"], ["train", "val"], ["train", "test"]])
+def test_one_image_a_class_and_missing_parts_give_a_page(tmp_path, parts):
+    _, _, page = run(images(classes="ab", parts=parts, each=1), tmp_path / "x.run")
+    reader = needs_nothing(page)
+    assert ("No images were held out" in page) == (len(parts) == 1)
+    assert ("Calibration" in reader.words) == (len(parts) == 2)
+    assert (f"{parts[-1]}, scaled" in reader.words) == ("val" in parts)
+
+
+def test_many_classes_are_shown_as_the_pairs_that_are_confused_most(tmp_path):
+    names = [f"c{index}" for index in range(MATRIX_CLASSES + 1)]
+    card, measured, page = run(images(classes=names, parts=["train", "test"]), tmp_path / "x.run")
+    reader = needs_nothing(page)
+    assert 'class="matrix"' not in page
+    confusion = measured.evaluations["test"].confusion.copy()
+    np.fill_diagonal(confusion, 0)
+    true, answer = np.unravel_index(confusion.argmax(), confusion.shape)
+    row = [names[true], names[answer], f"{confusion.max()}"]
+    first = reader.words.index("images", reader.words.index("answer"))
+    assert reader.words[first + 1 : first + 4] == row
+    assert report_html(card, measured, history=[]).count("<svg") == 1
+
+
+def test_recall_has_the_interval_of_its_class(tmp_path):
+    _, measured, page = run(
+        images(classes="ab", parts=["train", "test"], each=4), tmp_path / "x.run"
+    )
+    right = measured.evaluations["test"].confusion[0, 0]
+    known = {0: "0.0 to 49.0%", 1: "4.6 to 69.9%", 2: "15.0 to 85.0%", 3: "30.1 to 95.4%"}
+    assert known.get(int(right), "51.0 to 100.0%") in Reader(page).words
+
+
+def test_without_matplotlib_there_is_an_error_that_names_the_extra(tmp_path, monkeypatch):
+    data = images(classes="ab", parts=["train", "test"])
+    card, measured, _ = run(data, tmp_path / "x.run")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(PackageError, match=r"convforge\[train\]"):
+        save_report(tmp_path / "y.run", card, measured)
+    assert not (tmp_path / "y.run").exists()
+
+
+def test_without_matplotlib_a_run_of_the_command_line_ends_well(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    file = tmp_path / "d.safetensors"
+    result = CliRunner().invoke(
+        app, ["train", "digits", "-n", "lenet5_relu", "--epochs", "1", "-o", str(file)]
+    )
+    assert result.exit_code == 0, result.output
+    assert file.exists()
+    assert "no report: report: needs matplotlib" in result.output
+    assert not (tmp_path / "d.run" / "report.html").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    data = images(classes="ab", parts=["train", "test"])
+    card, measured, _ = run(data, tmp_path / "x.run")
+    with pytest.raises(OutputError, match="cannot be made"):
+        save_report(tmp_path / "missing" / "y.run", card, measured)

@@ -34,6 +34,7 @@ SETTINGS = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": EDGE,
     "grid.linewidth": 0.6,
     "xtick.color": SOFT,

@@ -43,12 +43,13 @@ STYLE = """
 .tall{max-height:36rem;overflow:auto}.tall thead th{position:sticky;top:0}
 .wide svg{width:100%;padding:.5rem}.fit{display:inline-block;max-width:100%}.fit table{width:auto}
 .beside{display:flex;flex-wrap:wrap;gap:1.2rem;align-items:flex-start}.beside>*{flex:0 1 auto}
-.matrix .name{max-width:12rem}.beside svg{width:min(100%,420px)}
+.matrix .name{max-width:12rem;white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
+.beside svg{width:min(100%,420px)}
 .matrix td{min-width:2.4rem;text-align:center}.matrix td,.matrix th{padding:.25rem .45rem}
 .matrix .off{background:color-mix(in srgb,var(--warm) var(--share),transparent)}
 .matrix .on{background:color-mix(in srgb,var(--accent) var(--share),transparent)}
 .matrix thead th{max-width:7rem;overflow:hidden;text-overflow:ellipsis;text-align:center}
-.name{max-width:34rem;overflow:hidden;text-overflow:ellipsis}
+.name{max-width:34rem;white-space:normal;overflow-wrap:break-word}
 .pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(130px,1fr));gap:.7rem}
 .pictures figure{margin:0;padding:.5rem;border:1px solid var(--edge);border-radius:8px;
 background:var(--tint);font-size:.8rem;overflow-wrap:anywhere}
@@ -81,7 +82,7 @@ def save_report(folder: Path, card: Card, measured: Measured) -> Path:
         raise OutputError(
             f"{folder}: cannot be made ({error.strerror}); name another folder"
         ) from None
-    write_file(folder / "report.html", page.encode("utf-8", "surrogateescape"))
+    write_file(folder / "report.html", page.encode("utf-8", "backslashreplace"))
     return folder / "report.html"
 
 
@@ -91,7 +92,7 @@ def report_html(card: Card, measured: Measured, *, history: Sequence[Mapping[str
     title = f"{card.network} on {card.data.get('uri', '')}"
     calibrated = None if part is None else _calibrated(measured, part)
     body = [_head(card, measured, calibrated, title=title), _curves(history)]
-    if part is not None:
+    if part is not None and calibrated is not None:
         body += [_confusion(measured.evaluations[part], part), _classes(card, measured, part)]
         body += [_calibration(calibrated, part), mistakes_html(measured, part)]
     else:
@@ -101,13 +102,10 @@ def report_html(card: Card, measured: Measured, *, history: Sequence[Mapping[str
     return html_page(title, "".join(body), style=STYLE)
 
 
-def _calibrated(measured: Measured, part: str) -> _Calibrated | None:
-    """None where every image of the part is bad."""
+def _calibrated(measured: Measured, part: str) -> _Calibrated:
     labels = {name: measured.decoded[name].part.labels for name in measured.logits}
-    if not len(labels[part]):
-        return None
     temperature = None
-    if len(labels.get("val", ())):
+    if "val" in labels:
         temperature = fit_temperature(measured.logits["val"], labels["val"])
     logits = measured.logits[part]
     scaled = None
@@ -124,9 +122,8 @@ def _head(card: Card, measured: Measured, calibrated: _Calibrated | None, *, tit
         low, high = one.interval
         note = f"{100 * low:.2f} to {high:.2%}, 95 % interval, {one.count:,} images"
         figures.append((f"top-1 on {name}", f"{one.top1:.2%}", note))
-        if one.top5 is not None:
-            figures.append((f"top-5 on {name}", f"{one.top5:.2%}", ""))
-        figures.append((f"F1 on {name}", f"{one.macro_f1:.2%}", "mean over the classes"))
+        top5 = "" if one.top5 is None else f"; top-5 {one.top5:.2%}"
+        figures.append((f"F1 on {name}", f"{one.macro_f1:.2%}", f"mean over the classes{top5}"))
     if calibrated is not None:
         figures.append(("calibration error", f"{calibrated.shown.ece:.2%}", "expected, 15 bins"))
     figures.append(("time", f"{card.metrics['seconds']:,.1f} s", "reading and measuring included"))
@@ -219,9 +216,7 @@ def _score_cells(score: ClassScore, right: int) -> tuple[str, ...]:
     return f"{score.support:,}", shares[0], shares[1], interval, shares[2]
 
 
-def _calibration(calibrated: _Calibrated | None, part: str) -> str:
-    if calibrated is None:
-        return ""
+def _calibration(calibrated: _Calibrated, part: str) -> str:
     rows = [(f"{part}, as it is", "1", *_calibration_cells(calibrated.shown))]
     words = ""
     if calibrated.temperature is not None and calibrated.scaled is not None:

@@ -112,7 +112,8 @@ def test_an_unfinished_run_goes_on_by_resume_and_starts_again_by_force_only(
     result, _ = train(photos, "--resume", file=file)
     assert result.code == 0, result.err
     assert states(folder) == []
-    assert sorted(path.name for path in folder.iterdir()) == ["log.csv", "recipe.json"]
+    left = ["log.csv", "recipe.json", "report.html"]
+    assert sorted(path.name for path in folder.iterdir()) == left
 
 
 def test_a_run_that_a_signal_stops_exits_with_its_number_and_says_how_to_go_on(

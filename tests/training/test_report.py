@@ -6,6 +6,7 @@ import base64
 import io
 import re
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -200,3 +201,13 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     card, measured, _ = run(data, tmp_path / "x.run")
     with pytest.raises(OutputError, match="cannot be made"):
         save_report(tmp_path / "missing" / "y.run", card, measured)
+
+
+def test_where_the_last_layer_alone_was_fitted_an_old_log_is_not_shown(tmp_path):
+    folder = tmp_path / "x.run"
+    card, measured, page = run(images(classes="ab", parts=["train", "test"]), folder)
+    fitted = {key: value for key, value in card.metrics.items() if key != "train"}
+    head = save_report(folder, replace(card, metrics=fitted), measured).read_text()
+    assert "Curves" in Reader(page).words
+    assert "Curves" not in Reader(head).words
+    assert "2 classes, the last layer." in Reader(head).words

@@ -40,7 +40,7 @@ PACKAGES = ("numpy", "pillow", "safetensors", "scikit-learn", "torch", "torchvis
 
 STYLE = """
 :root{--warm:#c2571a}@media (prefers-color-scheme:dark){:root{--warm:#f0a070}}
-.tall{max-height:36rem;overflow:auto}.tall thead th{position:sticky;top:0}
+.tall{max-height:48rem;overflow:auto}.tall thead th{position:sticky;top:0}
 .wide svg{width:100%;padding:.5rem}.fit{display:inline-block;max-width:100%}.fit table{width:auto}
 .beside{display:flex;flex-wrap:wrap;gap:1.2rem;align-items:flex-start}.beside>*{flex:0 1 auto}
 .matrix .name{max-width:12rem;white-space:nowrap;overflow:hidden;text-overflow:ellipsis}

@@ -3,6 +3,7 @@
 NAME.run/state-00000120.safetensors, …     the two newest
 NAME.run/log.csv                           one row an epoch
 NAME.run/recipe.json                       as `--recipe` reads it
+NAME.run/report.html                       in the end, by `report`
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ threshold, everything included, each system in batches of its own default size.
 
 The scripts in `trainers/` say what each system's defaults are. Not equal are:
 
-- augmentation, loss and optimiser, each system's own: convforge's Muon costs more than SGD,
-  timm jitters colours, Keras rotates;
+- augmentation, loss and optimiser, each system's own: convforge's Muon costs more than SGD, which
+  a row of its own shows, timm jitters colours, Keras rotates;
 - the decoded photos, which convforge keeps and all others decode anew in every epoch. At
   Imagenette's 160 px that costs them little;
 - arithmetic: convforge takes bfloat16 where a few measured steps find that faster, which it does
@@ -58,6 +58,7 @@ TRAINERS = Path(__file__).resolve().parent / "trainers"
 # system: its script and what that is given
 SYSTEMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "convforge": ("convforge", ()),
+    "convforge, sgd": ("convforge", ("--optimizer", "sgd")),
     "timm": ("timm", ()),
     "timm --channels-last --amp bfloat16": ("timm", ("--fast", "1")),
     "keras": ("keras", ()),
@@ -104,7 +105,7 @@ class Course:
         if "images" in line:
             self.ends.append(round(seconds, 2))
             self.images.append(line["images"])
-            self.top1.append(line["top1"])
+            self.top1.append(line["top1"] and round(line["top1"], 4))
 
     def rates(self) -> list[float]:
         """Images a second of each epoch after the first."""
@@ -152,6 +153,8 @@ def read_arguments() -> argparse.Namespace:
     for name, value in DEFAULTS[given.task].items():
         if getattr(given, name) is None:
             setattr(given, name, value)
+    if given.task == "speed" and given.epochs < 2:
+        parser.error("--epochs: the first does not count; expected 2 or more")
     return given
 
 

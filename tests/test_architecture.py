@@ -74,6 +74,7 @@ VAGUE = {"base", "common", "helper", "helpers", "manager", "misc", "tools", "uti
 # Of the whole, of the documentation, of what several modules do alike.
 TEST_FILES_OF_NO_MODULE = {
     "test_architecture",
+    "test_benchmarks",
     "test_chapter",
     "test_classifier_file",
     "test_convolution",

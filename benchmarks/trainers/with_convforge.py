@@ -1,7 +1,8 @@
 """convforge: the whole of `train`, as it is by default, told from the log that it writes.
 
 `--full-size 1` takes the recipe's small images in the first steps out, so that every step is at the
-full size as those of the other trainers are; that is for images a second only.
+full size as those of the other trainers are; that is for images a second only. `--optimizer sgd`
+is the recipe with SGD, at a rate of 0.05, in the place of its own.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ from convforge.training.trainer import train
 from convforge.version import __version__
 
 LOG = Path("run") / "log.csv"
+SGD = {"optimizer": "sgd", "learning_rate": 0.05, "momentum": 0.9}
 
 
 def main() -> None:
-    task = given("--full-size")
+    task = given("--full-size", "--optimizer")
     recipe = find_recipe(task.network, "fast")
+    if task.optimizer == "sgd":
+        recipe = dataclasses.replace(recipe, **SGD)
     recipe = dataclasses.replace(
         recipe,
         epochs=task.epochs,

@@ -1,4 +1,4 @@
-r"""Question: how fast are photos learnt beside timm, Keras 3 and fastai, on the same cores?
+r"""How fast photos are learnt beside timm, Keras 3 and fastai, on the same cores: a question.
 
 The same network, photos and batch in each of them, in a process of its own, by turns. `speed`:
 images a second of training, from JPEG files to changed weights, in the epochs after the first,

@@ -27,7 +27,8 @@ MAY_IMPORT = {
     "card": "images",
     "classifier": "card images networks prediction",
     "pretrained": "card classifier images networks",
-    "evaluation": "card images",
+    "evaluation": "calibration card images",
+    "answers": "evaluation images prediction",
     "training": "calibration card classifier evaluation html_page images networks prediction "
     "pretrained",
     "analysis": "classifier evaluation html_page networks",

@@ -325,3 +325,10 @@ def test_a_part_of_damaged_images_alone_is_all_wrong(tmp_path):
         (tmp_path / label / "1.png").write_bytes(b"not an image")
     found = evaluate(Oracle("ab", np.eye(2)), tmp_path)
     assert (found.count, found.top1, len(found.bad)) == (2, 0.0, 2)
+
+
+def test_the_calibration_error_is_that_of_the_probabilities():
+    table = [[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.0, 1.0]]
+    found = evaluate(Oracle(("a", "b"), table), part_of([0, 1, 0, 1]))
+    assert found.ece == pytest.approx((2 * abs(0.5 - 0.9) + abs(1 - 0.6) + 0) / 4, abs=1e-6)
+    assert found.summary()["ece"] == found.ece

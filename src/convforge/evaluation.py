@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from convforge.calibration import calibrate
 from convforge.errors import DataError, InputError
 from convforge.images.dataset import Images, Split
 from convforge.images.decoding import read_batches
@@ -72,7 +73,8 @@ class Evaluation:
     fewer (it would be 1). `confusion` int64 [K, K] counts images, rows are the true class,
     columns the answer. `bad` images could not be used: they have no answer, and so no cell, and
     count as wrong in everything else. The macro averages run over the classes that have images in
-    the split, an undefined precision counting as 0 there.
+    the split, an undefined precision counting as 0 there. `ece` is the expected calibration error
+    of the answers (`calibration`), None where there are none.
     """
 
     uri: str
@@ -88,6 +90,7 @@ class Evaluation:
     macro_precision: float
     macro_recall: float
     macro_f1: float
+    ece: float | None
 
     def summary(self) -> dict[str, Any]:
         """The figures without the tables, as plain JSON values: what a card keeps."""
@@ -99,6 +102,7 @@ class Evaluation:
             "macro_precision": self.macro_precision,
             "macro_recall": self.macro_recall,
             "macro_f1": self.macro_f1,
+            "ece": self.ece,
             "unusable": len(self.bad),
         }
 
@@ -189,6 +193,7 @@ def measure(
         macro_precision=_mean([score.precision for score in present]),
         macro_recall=_mean([score.recall for score in present]),
         macro_f1=_mean([score.f1 for score in present]),
+        ece=_calibration_error(table, part),
     )
 
 
@@ -247,6 +252,13 @@ def _check_finite(table: NDArray[np.float32], part: Split) -> None:
             f"evaluate: the model's probabilities for {part.names[int(finite.argmin())]} are not "
             "finite; its weights are damaged or its training diverged: train it again"
         )
+
+
+def _calibration_error(table: NDArray[np.float32], part: Split) -> float | None:
+    if not len(part):
+        return None
+    logits = np.log(np.maximum(table, np.finfo(np.float32).tiny))
+    return calibrate(logits, part.labels).ece
 
 
 def _ratio(part: int, whole: int) -> float | None:

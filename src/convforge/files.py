@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from convforge.errors import OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 def cache_folder() -> Path:
@@ -36,21 +37,19 @@ def check_destination(path: Path) -> None:
         ) from None
 
 
-def write_file(path: Path, content: bytes | memoryview | Iterable[bytes | memoryview]) -> None:
-    """Write under a temporary name in the same folder, then rename: all of it or none.
-
-    `content` may come in pieces, so that a file can be larger than what fits into memory twice.
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to, under a temporary name in the same folder, renamed once that succeeded.
 
     A file of that name is replaced once the new one is complete. Raises OutputError where it cannot
-    be written; the old file is then as it was.
+    be written; the old file is then as it was, as after any exception within.
     """
     check_destination(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         try:
             with temporary.open("xb") as file:
-                for piece in [content] if isinstance(content, bytes | memoryview) else content:
-                    file.write(piece)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -60,3 +59,14 @@ def write_file(path: Path, content: bytes | memoryview | Iterable[bytes | memory
         raise OutputError(
             f"{path}: cannot be written ({error.strerror}); make room or choose another folder"
         ) from None
+
+
+def write_file(path: Path, content: bytes | memoryview | Iterable[bytes | memoryview]) -> None:
+    """Write a file in one piece, as `replacing` does: all of it or none.
+
+    `content` may come in pieces, so that a file can be larger than what fits into memory twice.
+    Raises OutputError where it cannot be written.
+    """
+    with replacing(path) as file:
+        for piece in [content] if isinstance(content, bytes | memoryview) else content:
+            file.write(piece)

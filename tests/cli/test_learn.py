@@ -273,6 +273,7 @@ def test_classifier_and_artifact_evaluate_alike(cli, classifier_file, artifact_f
         assert record.pop("file") == str(file)
         assert record.pop("seconds") > 0
         records.append(record)
+    assert records[0].pop("ece") == pytest.approx(records[1].pop("ece"), abs=1e-5)
     assert records[0] == records[1]
     assert records[0]["count"] == sum(map(sum, records[0]["confusion"])) == 450
 

@@ -238,7 +238,7 @@ def test_images_that_can_be_read_are_predicted_beside_those_that_cannot(
 
 
 def test_of_many_damaged_images_the_first_ten_are_named():
-    failed = {f"{k}.png": f"{k}.png: is not an image" for k in range(25)}
+    failed = [f"{k}.png: is not an image" for k in range(25)]
     said = ship._failures(failed, total=30)
     assert said.startswith("25 of 30 images cannot be used:")
     assert "9.png" in said
@@ -273,6 +273,64 @@ def test_names_of_classes_cannot_act_on_the_terminal(cli, trained, scans, tmp_pa
     assert "[red]0" in said
     assert "\\x1b[2J1" in said
     assert "\x1b" not in said
+
+
+def test_a_folder_is_predicted_into_a_file(cli, artifact_file, scans, tmp_path):
+    output = tmp_path / "answers.csv"
+    result = cli("predict", artifact_file, scans[0].parent, "--top", "1", "-o", output)
+    assert (result.code, result.err) == (0, "")
+    rows = list(csv.DictReader(io.StringIO(output.read_text())))
+    assert [row["image"] for row in rows] == sorted(map(str, scans[0].parent.glob("*.png")))
+    assert result.out.startswith(f"{len(rows)} images to {output}, ")
+
+
+def test_every_format_says_the_same(cli, artifact_file, scans, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    absent = tmp_path / "absent.png"
+    for form in ("csv", "json", "parquet"):
+        output = tmp_path / f"answers.{form}"
+        result = cli("predict", artifact_file, absent, *scans, "--top", "2", "-o", output)
+        assert result.code == 2
+        assert str(absent) in result.err
+    records = json.loads((tmp_path / "answers.json").read_text())
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "answers.csv").read_text())))
+    table = parquet.read_table(tmp_path / "answers.parquet").to_pylist()
+    assert [record["image"] for record in records] == [row["image"] for row in table]
+    assert table[0]["error"] == records[0]["error"]
+    for record, row in zip(records[1:], table[1:], strict=True):
+        assert [one["label"] for one in record["predictions"]] == [
+            one["label"] for one in row["predictions"]
+        ]
+    labels = [one["label"] for record in records[1:] for one in record["predictions"]]
+    assert [row["label"] for row in rows] == labels
+
+
+def test_a_file_of_answers_is_replaced_only_by_force(cli, refused, artifact_file, scans, tmp_path):
+    output = tmp_path / "answers.json"
+    output.write_text("mine")
+    arguments = ("predict", artifact_file, scans[0], "-o", output)
+    refused(*arguments, words=[output, "exists already", "--force"])
+    assert output.read_text() == "mine"
+    assert cli(*arguments, "--force").code == 0
+    assert len(json.loads(output.read_text())) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("-o", "answers.txt"), ["answers.txt", "--format"]),
+        (("-o", "answers.csv", "--format", "table"), ["answers.csv", "--format"]),
+        (("--format", "parquet"), ["--output"]),
+        (("-o", "absent/answers.csv"), ["absent", "create it first"]),
+    ],
+)
+def test_an_output_that_makes_no_sense_is_refused(refused, artifact_file, scans, options, words):
+    refused("predict", artifact_file, scans[0], *options, words=words)
+
+
+def test_a_pattern_without_images_is_refused(refused, artifact_file, tmp_path):
+    pattern = tmp_path / "*.jpg"
+    refused("predict", artifact_file, pattern, words=[pattern, "no image matches"])
 
 
 @pytest.mark.parametrize("options", [("--top", "0"), ("--format", "xml")])

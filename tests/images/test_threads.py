@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from convforge.images.threads import MAX_THREADS, map_threads
+from convforge.images.threads import MAX_THREADS, map_threads, one_ahead
 
 
 def test_results_come_in_the_order_of_the_tasks():
@@ -53,3 +53,30 @@ def test_few_results_wait_to_be_taken():
         time.sleep(0.001)
         assert len(started) <= taken + 3 * MAX_THREADS
     results.close()
+
+
+def test_one_item_is_made_ahead_and_no_more():
+    made = []
+
+    def make():
+        for item in range(4):
+            made.append(item)
+            yield item
+
+    taken = []
+    for item in one_ahead(make()):
+        taken.append(item)
+        time.sleep(0.02)
+        assert len(made) <= len(taken) + 1
+    assert taken == made == [0, 1, 2, 3]
+
+
+def test_an_exception_of_an_item_that_is_made_ahead_comes_after_those_before():
+    def make():
+        yield 1
+        raise KeyError(2)
+
+    items = one_ahead(make())
+    assert next(items) == 1
+    with pytest.raises(KeyError):
+        next(items)

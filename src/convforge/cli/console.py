@@ -25,7 +25,7 @@ from rich.progress import (
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from rich.console import RenderableType
 
@@ -46,8 +46,20 @@ def width() -> int:
 
 def show_json(value: Any) -> None:
     """Print plain JSON values, and nothing but them, to stdout."""
-    ascii_only = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=ascii_only, allow_nan=False))
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=ascii_only(), allow_nan=False))
+
+
+def write(pieces: Iterable[str]) -> None:
+    """Write text to stdout as it comes; what stdout cannot encode is escaped."""
+    encoding = sys.stdout.encoding or "utf-8"
+    for piece in pieces:
+        sys.stdout.write(piece.encode(encoding, "backslashreplace").decode(encoding))
+        sys.stdout.flush()
+
+
+def ascii_only() -> bool:
+    """Whether stdout might not take every character."""
+    return (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
 
 
 def show_error(message: str) -> None:
@@ -57,12 +69,13 @@ def show_error(message: str) -> None:
 
 
 @contextlib.contextmanager
-def progress_bar(message: str) -> Iterator[Report | None]:
+def progress_bar(message: str, *, streaming: bool = False) -> Iterator[Report | None]:
     """A bar on stderr, gone when it is done; it moves as the function that is given is called.
 
-    Until then it shows `message` and that time passes. Gives None where stderr is no terminal.
+    Until then it shows `message` and that time passes. Gives None where stderr is no terminal, or
+    where `streaming` says that results are shown meanwhile and stdout is a terminal too.
     """
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or (streaming and sys.stdout.isatty()):
         yield None
         return
     columns = (

@@ -1,24 +1,24 @@
 """The commands that put a classifier to use: `compile` and `predict`."""
 
-import csv
-import math
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from convforge.answers import Answer, csv_lines, json_lines, predict_images, save_parquet
 from convforge.cli import console, tables
 from convforge.cli.options import ForceFlag, JsonFlag, ShapeOption, sizes_from
 from convforge.compiler.backend.package_html import is_page
 from convforge.compiler.backend.target import TARGETS, find_target
-from convforge.errors import DataError, InputError, OutputError
+from convforge.errors import DataError, OutputError
+from convforge.files import check_destination, write_file
+from convforge.images.paths import open_paths
 from convforge.loading import load
-from convforge.prediction import Prediction
 from convforge.seal import is_sealed
 
 COMPILE_EXAMPLES = (
@@ -31,7 +31,7 @@ COMPILE_EXAMPLES = (
 PREDICT_EXAMPLES = (
     "Examples:\n\n"
     "convforge predict digits.so scan.png\n\n"
-    "convforge predict cats.safetensors holiday/*.jpg --top 1 --format csv > holiday.csv"
+    "convforge predict cats.safetensors holiday/ --top 1 -o holiday.csv"
 )
 LISTED = 10  # images that an error names before it only counts
 
@@ -49,6 +49,7 @@ class Format(StrEnum):
     TABLE = "table"
     CSV = "csv"
     JSON = "json"
+    PARQUET = "parquet"
 
 
 def compile_model(
@@ -128,40 +129,98 @@ def predict(
     file: Annotated[
         Path, typer.Argument(help="A classifier or a compiled artifact.", metavar="FILE")
     ],
-    images: Annotated[list[Path], typer.Argument(help="Image files.", metavar="IMAGES...")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            help="Image files, folders of images, and quoted patterns.", metavar="PATHS..."
+        ),
+    ],
     *,
     top: Annotated[int, typer.Option(help="Classes to show of each image.", min=1)] = 5,
     output_format: Annotated[
-        Format, typer.Option("--format", help="How to print them.")
-    ] = Format.TABLE,
+        Format | None,
+        typer.Option(
+            "--format", help="How to print or keep them; by default as --output's name ends."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A file to keep them in.")
+    ] = None,
     as_json: JsonFlag = False,
+    force: ForceFlag = False,
 ) -> None:
     """Name what is on images, with probabilities.
 
-    Images that cannot be read are named at the end, and the exit code is then 2; the others are
-    printed all the same.
+    Answers are printed, or written, as they come. Images that cannot be read are named at the end,
+    and the exit code is then 2; the others are printed all the same.
     """
-    found: dict[str, list[Prediction]] = {}
-    failed: dict[str, str] = {}
-    names = [str(image) for image in images]
-    with console.progress_bar(f"loading {file.name}") as progress:
+    form = _format(Format.JSON if as_json else output_format, output=output, force=force)
+    part = open_paths(paths)
+    failed: list[str] = []
+    with console.progress_bar(f"loading {file.name}", streaming=output is None) as progress:
         model = load(file)
-        for done, name in enumerate(names, start=1):
-            try:
-                found[name] = _finite(model.predict(name, top=top), name=name)
-            except DataError as error:
-                failed[name] = str(error)
-            if progress is not None:
-                progress(done, len(names), f"predicting with {file.name}")
-    if as_json or output_format is Format.JSON:
-        console.show_json(list(_records(names, found, failed)))
-    elif output_format is Format.CSV:
-        _write_csv(found)
-    else:
-        for name, predictions in found.items():
-            console.show(*tables.predictions(name, predictions))
+        started = time.perf_counter()
+        answers = _watched(
+            predict_images(model, part, top=top),
+            failed=failed,
+            report=lambda done: (
+                progress and progress(done, len(part), f"predicting with {file.name}")
+            ),
+        )
+        _write(answers, form=form, output=output)
+    if output is not None:
+        speed = len(part) / (time.perf_counter() - started)
+        console.show(f"{len(part):,} images to {output}, {speed:,.1f} a second")
     if failed:
-        raise DataError(_failures(failed, total=len(names)))
+        raise DataError(_failures(failed, total=len(part)))
+
+
+def _format(given: Format | None, *, output: Path | None, force: bool) -> Format:
+    """What to write; refused before the work where it does not go together."""
+    if output is None and given is Format.PARQUET:
+        raise OutputError("predict: Parquet is for files; name one with --output")
+    if output is None:
+        return given or Format.TABLE
+    check_destination(output)
+    form = given or next((one for one in Format if output.suffix.lower() == f".{one}"), None)
+    if form in {None, Format.TABLE}:
+        raise OutputError(
+            f"{output}: its name does not say how to write it; end it with .csv, .json or "
+            ".parquet, or name one of these with --format"
+        )
+    if output.exists() and not force:
+        raise OutputError(
+            f"{output}: exists already; name another file with --output, or replace it with --force"
+        )
+    assert form is not None
+    return form
+
+
+def _watched(
+    answers: Iterable[Answer], *, failed: list[str], report: Callable[[int], object]
+) -> Iterator[Answer]:
+    """The same answers; messages of those that failed are added to `failed`."""
+    for done, answer in enumerate(answers, start=1):
+        failed += [] if answer.error is None else [answer.error]
+        report(done)
+        yield answer
+
+
+def _write(answers: Iterator[Answer], *, form: Format, output: Path | None) -> None:
+    if form is Format.PARQUET and output is not None:
+        save_parquet(output, answers)
+    elif form is Format.TABLE:
+        for answer in answers:
+            if answer.error is None:
+                console.show(*tables.predictions(answer.image, answer.predictions))
+    else:
+        ascii_only = output is None and console.ascii_only()
+        as_text = csv_lines if form is Format.CSV else partial(json_lines, ascii_only=ascii_only)
+        if output is None:
+            console.write(as_text(answers))
+        else:
+            text = as_text(answers)
+            write_file(output, (piece.encode("utf-8", "backslashreplace") for piece in text))
 
 
 def _check_destination(path: Path, *, source: Path, force: bool) -> None:
@@ -178,39 +237,8 @@ def _check_destination(path: Path, *, source: Path, force: bool) -> None:
         )
 
 
-def _finite(predictions: list[Prediction], *, name: str) -> list[Prediction]:
-    if not all(math.isfinite(prediction.probability) for prediction in predictions):
-        raise InputError(
-            f"{name}: the classifier gives it probabilities that are no numbers; its weights are "
-            "damaged or its training diverged: train it again"
-        )
-    return predictions
-
-
-def _records(
-    names: Sequence[str],
-    found: Mapping[str, Sequence[Prediction]],
-    failed: Mapping[str, str],
-) -> Iterator[dict[str, object]]:
-    """One record an image, in the order asked for: its predictions, or the error."""
-    for name in names:
-        if name in failed:
-            yield {"image": name, "error": failed[name]}
-        else:
-            yield {"image": name, "predictions": [asdict(one) for one in found[name]]}
-
-
-def _write_csv(found: Mapping[str, Sequence[Prediction]]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(("image", "rank", "label", "index", "probability"))
-    for name, predictions in found.items():
-        for rank, one in enumerate(predictions, start=1):
-            writer.writerow((name, rank, one.label, one.index, f"{one.probability:.9g}"))
-
-
-def _failures(failed: Mapping[str, str], *, total: int) -> str:
+def _failures(messages: Sequence[str], *, total: int) -> str:
     """The one message itself, or how many there are and the first of them."""
-    messages = list(failed.values())
     if total == 1:
         return messages[0]
     listed = "".join(f"\n  {message}" for message in messages[:LISTED])

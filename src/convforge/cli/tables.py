@@ -66,6 +66,7 @@ def evaluation(
     yield plain(
         f"mean over classes: precision {result.macro_precision:.2%}, "
         f"recall {result.macro_recall:.2%}, F1 {result.macro_f1:.2%}"
+        + ("" if result.ece is None else f"; calibration error {result.ece:.2%}")
     )
     if result.bad:
         yield plain(f"{len(result.bad)} images cannot be used and count as errors:")

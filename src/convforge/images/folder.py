@@ -35,7 +35,7 @@ SUFFIXES = frozenset(
     (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 )
 
-_LEFT_BEHIND = frozenset(("Thumbs.db", "desktop.ini", "__MACOSX"))
+LEFT_BEHIND = frozenset(("Thumbs.db", "desktop.ini", "__MACOSX"))
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name.startswith(".") or entry.name in _LEFT_BEHIND:
+                if entry.name.startswith(".") or entry.name in LEFT_BEHIND:
                     continue
                 path = Path(entry.path)
                 _check_name(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -35,5 +35,18 @@ def map_threads(work: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
             if place + _AHEAD * workers < len(tasks):
                 waiting.append(pool.submit(work, tasks[place + _AHEAD * workers]))
             yield result
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def one_ahead(items: Iterator[T]) -> Iterator[T]:
+    """The same items; the next one is made in a thread of its own while one is worked with."""
+    end = object()
+    pool = ThreadPoolExecutor(1, thread_name_prefix="convforge-ahead")
+    try:
+        waiting = pool.submit(next, items, end)
+        while (item := waiting.result()) is not end:
+            waiting = pool.submit(next, items, end)
+            yield cast("T", item)
     finally:
         pool.shutdown(cancel_futures=True)

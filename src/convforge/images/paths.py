@@ -1,0 +1,86 @@
+"""Images without labels: files, folders and patterns, as `predict` takes them.
+
+    cat.jpg          the file, whatever it is: what is no image is told of when it is read
+    holiday/         every image below it, at any depth, in sorted order
+    "2024-*/*.jpg"   what the pattern matches; ** stands for any number of folders
+
+In folders an image is known by its suffix (`folder.SUFFIXES`); names that begin with "." and what
+the desktop leaves behind are passed over, and links to folders are not followed.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convforge.errors import DataError
+from convforge.images.dataset import Split
+from convforge.images.folder import LEFT_BEHIND, SUFFIXES, FileReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+
+def open_paths(paths: Sequence[str]) -> Split:
+    """The images of all `paths`, each once, named as their paths say; labels are 0.
+
+    Raises DataError where a folder has no images or cannot be read, or a pattern matches nothing.
+    """
+    names = tuple(dict.fromkeys(name for path in paths for name in _expand(path)))
+    reader = FileReader()
+
+    def read(index: int) -> NDArray[np.uint8]:
+        return reader.read(Path(names[index]))
+
+    return Split(name="paths", names=names, labels=np.zeros(len(names), np.int64), read=read)
+
+
+def _expand(path: str) -> Iterable[str]:
+    if Path(path).is_dir():
+        found, wanted = _below(path), "no images in this folder or below it"
+    elif os.path.lexists(path) or not glob.has_magic(path):
+        return [path]
+    else:
+        found, wanted = _matches(path), "no image matches this pattern"
+    if not found:
+        raise DataError(
+            f"{path}: {wanted}; expected files named {', '.join(sorted(SUFFIXES))}, below a folder "
+            "whose name does not begin with a dot"
+        )
+    return found
+
+
+def _matches(pattern: str) -> list[str]:
+    """Files are taken as they are, folders for the images below them."""
+    matched = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207  (absolute ones too)
+    found = []
+    for match in matched:
+        if _is_data(Path(match).name):
+            found += _below(match) if Path(match).is_dir() else [match]
+    return found
+
+
+def _below(folder: str) -> list[str]:
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{error.filename}: cannot be read ({error.strerror})")
+
+    found = []
+    for place, folders, files in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if _is_data(name)]
+        images = [name for name in files if _is_data(name) and _suffix(name) in SUFFIXES]
+        found += [str(Path(place, name)) for name in images]
+    return sorted(found)
+
+
+def _suffix(name: str) -> str:
+    return Path(name).suffix.lower()
+
+
+def _is_data(name: str) -> bool:
+    return not name.startswith(".") and name not in LEFT_BEHIND

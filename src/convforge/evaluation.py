@@ -15,6 +15,7 @@ import numpy as np
 
 from convforge.calibration import calibrate
 from convforge.errors import DataError, InputError
+from convforge.images.corruptions import corrupted
 from convforge.images.dataset import Images, Split
 from convforge.images.decoding import read_batches
 from convforge.images.source import open_for_evaluation
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from convforge.card import Card
+    from convforge.images.corruptions import Corruption
     from convforge.images.decoding import Bad
     from convforge.images.threads import Progress
 
@@ -124,6 +126,7 @@ def evaluate(
     data: str | Path | Images | Split,
     *,
     split: str | None = None,
+    corruption: Corruption | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """What `model` answers on one part of `data`, counted.
@@ -131,7 +134,8 @@ def evaluate(
     `data` is a URI as `images.open` takes, images or a part of them; classes are matched by name,
     but for a part, whose labels must index the model's own. `split` names the part; by default it
     is "test" where there is one, else "val". A URI that the model was trained on is split as it
-    was for the training, so that held-out images stay held out. Holds float32 [N, K] in memory.
+    was for the training, so that held-out images stay held out. `corruption` is done to every image
+    before the model sees it. Holds float32 [N, K] in memory.
 
     Raises DataError where there is no such data or part, it has a class that the model does not
     know; InputError where the model gives a value that is not finite. An image that cannot be used
@@ -140,6 +144,8 @@ def evaluate(
     uri, part = _choose(model, data, split=split, progress=progress)
     _check_labels(part, classes=model.classes)
     preprocess = model.card.preprocess
+    if corruption is not None:
+        part = corrupted(part, corruption, preprocess=preprocess)
     probabilities: list[NDArray[np.float32]] = []
     good: list[int] = []
     bad: list[Bad] = []

@@ -323,3 +323,19 @@ def test_what_was_saved_and_copied_is_the_same_classifier(cli, classifier_file, 
     copy = shutil.copy(classifier_file, tmp_path / "renamed")
     assert load(copy).card == load(classifier_file).card
     assert cli("evaluate", copy, "digits").code == 0
+
+
+def test_corruptions_are_measured_beside_the_clean_images(cli, artifact_file):
+    options = ("--corrupt", "gaussian_noise,contrast", "--severity", "5")
+    record = json.loads(cli("evaluate", artifact_file, "digits", *options, "--json").out)
+    found = record["corruptions"]
+    assert found["severity"] == 5
+    assert found["contrast"]["count"] == found["gaussian_noise"]["count"] == record["count"]
+    assert found["gaussian_noise"]["top1"] < record["top1"]
+    said = cli("evaluate", artifact_file, "digits", *options).out
+    assert f"{found['gaussian_noise']['top1']:.2%}" in said
+    assert "severity 5 of 5" in said
+
+
+def test_an_unknown_corruption_is_refused_before_the_work(refused, artifact_file):
+    refused("evaluate", artifact_file, "digits", "--corrupt", "rain", words=["rain", "contrast"])

@@ -14,6 +14,7 @@ from convforge.cli import console, tables
 from convforge.cli.options import ArgumentOption, ForceFlag, JsonFlag, arguments_from
 from convforge.errors import InputError, OutputError, RecipeError
 from convforge.files import check_destination
+from convforge.images.corruptions import CORRUPTIONS, Corruption
 from convforge.loading import load
 from convforge.networks import catalog
 from convforge.training.recipe import CHOICES
@@ -31,7 +32,8 @@ TRAIN_EXAMPLES = (
 EVALUATE_EXAMPLES = (
     "Examples:\n\n"
     "convforge evaluate digits.safetensors digits\n\n"
-    "convforge evaluate cats.so photos/ --split val --json"
+    "convforge evaluate cats.so photos/ --split val --json\n\n"
+    "convforge evaluate cats.so photos/ --corrupt all --severity 3"
 )
 
 
@@ -191,12 +193,21 @@ def evaluate(
         str | None,
         typer.Option(help="The part to evaluate on; by default test, else val."),
     ] = None,
+    corrupt: Annotated[
+        str | None,
+        typer.Option(help="Measure on corrupted images too: names, or all.", metavar="NAME,..."),
+    ] = None,
+    severity: Annotated[int, typer.Option(help="Of the corruptions.", min=1, max=5)] = 3,
     as_json: JsonFlag = False,
 ) -> None:
     """Measure a classifier: accuracy with its interval, each class, and what it confuses.
 
     On the images that it was trained on, those that were held out then are what it is measured on.
     """
+    names = (
+        CORRUPTIONS if corrupt == "all" else [name for name in (corrupt or "").split(",") if name]
+    )
+    corruptions = [Corruption(name, severity) for name in names]
     with console.progress_bar(f"loading {file.name}") as progress:
         model = load(file)
         from convforge.evaluation import evaluate as measure  # noqa: PLC0415  (the verb's name)
@@ -204,11 +215,20 @@ def evaluate(
         started = time.perf_counter()
         evaluation = measure(model, data, split=split, progress=progress)
         seconds = time.perf_counter() - started
+        found = {
+            one.name: measure(model, data, split=split, corruption=one, progress=progress)
+            for one in corruptions
+        }
     if as_json:
         record = {"file": str(file), **evaluation.to_json(), "seconds": round(seconds, 3)}
+        if found:
+            figures = {name: one.summary() for name, one in found.items()}
+            record["corruptions"] = {"severity": severity, **figures}
         console.show_json(record)
     else:
         console.show(*tables.evaluation(evaluation, title=str(file), seconds=seconds))
+        if found:
+            console.show(*tables.corruptions(found, clean=evaluation, severity=severity))
 
 
 def _destinations(

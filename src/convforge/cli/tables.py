@@ -78,6 +78,21 @@ def evaluation(
         yield confusion(result)
 
 
+def corruptions(
+    found: Mapping[str, Evaluation], *, clean: Evaluation, severity: int
+) -> Iterator[RenderableType]:
+    """Accuracy on corrupted images beside that on clean ones, and the mean of all corruptions."""
+    yield plain(f"corrupted, severity {severity} of 5", "bold")
+    table = make_table("", "corruption", "top-1", "95 % interval", "to clean", left=("corruption",))
+    for name, one in found.items():
+        low, high = one.interval
+        lost = f"{100 * (one.top1 - clean.top1):+.2f}"
+        table.add_row(name, f"{one.top1:.2%}", f"{100 * low:.2f} to {high:.2%}", lost)
+    yield table
+    mean = sum(one.top1 for one in found.values()) / len(found)
+    yield plain(f"mean over corruptions: {mean:.2%}, clean: {clean.top1:.2%}")
+
+
 def confusion(result: Evaluation) -> Table:
     """How many images of each class (rows) were taken for which class (columns)."""
     short = max(map(len, result.classes)) <= 4

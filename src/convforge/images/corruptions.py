@@ -110,13 +110,13 @@ def _zoom(x: Pixels, zoom: float) -> Pixels:
 
 def _brightness(x: Pixels, level: float, _generator: np.random.Generator) -> Pixels:
     """`level` more of HSV's value; hue and saturation stay."""
-    value = x.max(axis=2, keepdims=True)
+    value: Pixels = x.max(axis=2, keepdims=True)
     brighter = np.minimum(value + level, 1)
     return np.where(value > 0, x * (brighter / np.maximum(value, 1e-12)), brighter)
 
 
 def _contrast(x: Pixels, level: float, _generator: np.random.Generator) -> Pixels:
-    mean = x.mean(axis=(0, 1), keepdims=True)
+    mean: Pixels = x.mean(axis=(0, 1), keepdims=True)
     return (x - mean) * level + mean
 
 

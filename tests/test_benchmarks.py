@@ -109,3 +109,19 @@ def test_gpu_compares_the_loops_and_the_losses_of_the_first_steps(repository, ph
     assert first["largest_difference"] < 0.1
     assert [line["system"].partition(" ")[0] for line in systems] == ["convforge", "timm", "timm"]
     assert all(line["images_per_second"] > 0 for line in systems)
+
+
+def test_fashion_mnist_measures_the_test_part_once(repository, tmp_path):
+    draw = np.random.default_rng(0)
+    for part, count in (("train", 96), ("t10k", 32)):
+        labels = np.arange(count, dtype=np.uint8) % 2
+        pixels = draw.integers(0, 60, (count, 28, 28), np.uint8) + 180 * labels[:, None, None]
+        for kind, array in (("images", pixels.astype(np.uint8)), ("labels", labels)):
+            header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes()
+            name = f"{part}-{kind}-idx{array.ndim}-ubyte"
+            (tmp_path / name).write_bytes(header + array.tobytes())
+    (found,) = lines(repository, "fashion_mnist.py", tmp_path, "--epochs", 4, "--batch-size", 16)
+    assert found["top1"] > 0.9
+    assert found["interval"][0] <= found["top1"] <= found["interval"][1]
+    assert found["recipe"]["augment"]["flip"] is True
+    assert 0 < found["training_seconds"] < found["seconds"]

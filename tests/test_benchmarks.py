@@ -120,7 +120,8 @@ def test_fashion_mnist_measures_the_test_part_once(repository, tmp_path):
             header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes()
             name = f"{part}-{kind}-idx{array.ndim}-ubyte"
             (tmp_path / name).write_bytes(header + array.tobytes())
-    (found,) = lines(repository, "fashion_mnist.py", tmp_path, "--epochs", 4, "--batch-size", 16)
+    options = ("--epochs", 6, "--batch-size", 16, "--learning-rate", 0.01)
+    (found,) = lines(repository, "fashion_mnist.py", tmp_path, *options)
     assert found["top1"] > 0.9
     assert found["interval"][0] <= found["top1"] <= found["interval"][1]
     assert found["recipe"]["augment"]["flip"] is True

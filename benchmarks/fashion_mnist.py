@@ -14,17 +14,15 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import tempfile
 import time
 from pathlib import Path
 
-import torch
+from training_record import training_record
 
 from convforge.evaluation import evaluate
 from convforge.training.recipes import find_recipe, with_fields
 from convforge.training.trainer import train
-from convforge.version import __version__
 
 
 def main() -> None:
@@ -56,25 +54,9 @@ def main() -> None:
             folder=folder,
         )
         seconds = time.perf_counter() - started
-        rows = (folder / "log.csv").read_text().splitlines()
-    found = evaluate(classifier, f"arrays:{given.path}", split="test")
-    record = {
-        "benchmark": "fashion_mnist",
-        "network": given.network,
-        "top1": round(found.top1, 4),
-        "interval": [round(end, 4) for end in found.interval],
-        "epochs": given.epochs,
-        "training_seconds": float(rows[-1].split(",")[2]),
-        "seconds": round(seconds, 1),
-        "machine": classifier.card.metrics["train"]["machine"],
-        "recipe": dataclasses.asdict(recipe),
-        "cores": os.cpu_count(),
-        "load_average": round(os.getloadavg()[0], 1),
-        "torch": torch.__version__,
-        "convforge": __version__,
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-    }
-    print(json.dumps(record), flush=True)
+        found = evaluate(classifier, f"arrays:{given.path}", split="test")
+        record = training_record(classifier, found, recipe=recipe, run=folder, seconds=seconds)
+    print(json.dumps({"benchmark": "fashion_mnist", **record}), flush=True)
 
 
 if __name__ == "__main__":

@@ -11,19 +11,16 @@ seconds are those of training, and of all of it with reading and measuring.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
-import os
 import tempfile
 import time
 from pathlib import Path
 
-import torch
+from training_record import training_record
 
 from convforge.evaluation import evaluate
 from convforge.training.recipes import find_recipe, with_fields
 from convforge.training.trainer import train
-from convforge.version import __version__
 
 
 def main() -> None:
@@ -61,25 +58,10 @@ def main() -> None:
             folder=Path(name) / "run",
         )
         seconds = time.perf_counter() - started
-        rows = (Path(name) / "run" / "log.csv").read_text().splitlines()
         found = evaluate(classifier, only_train)
-    record = {
-        "benchmark": "imagenette",
-        "network": given.network,
-        "top1": round(found.top1, 4),
-        "interval": [round(end, 4) for end in found.interval],
-        "epochs": given.epochs,
-        "training_seconds": float(rows[-1].split(",")[2]),
-        "seconds": round(seconds, 1),
-        "machine": classifier.card.metrics["train"]["machine"],
-        "recipe": dataclasses.asdict(recipe),
-        "cores": os.cpu_count(),
-        "load_average": round(os.getloadavg()[0], 1),
-        "torch": torch.__version__,
-        "convforge": __version__,
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-    }
-    print(json.dumps(record), flush=True)
+        run = Path(name) / "run"
+        record = training_record(classifier, found, recipe=recipe, run=run, seconds=seconds)
+    print(json.dumps({"benchmark": "imagenette", **record}), flush=True)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,12 @@ their own, for in one of VGG's 25,088 the roundings would add up.
 from __future__ import annotations
 
 import math
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convforge.compiler.kernels.epilogue import epilogue_expression
+from convforge.compiler.kernels.epilogue import epilogue_loop_name
 from convforge.compiler.kernels.family import Kernel, Layer
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from convforge.compiler.ir.graph import Array
 
 _LANES = 16
-_RUN = 256
 
 
 def _refuses(layer: Layer) -> str | None:
@@ -61,26 +61,11 @@ def _pack(layer: Layer) -> tuple[Array, ...]:
 def _emit(layer: Layer, out: Writer) -> None:
     outputs, rows = len(layer.constants[0]), _rows(layer)
     inputs = layer.constants[0].size // outputs
-    with out.block("for (int block = begin; block < end; block++)"), out.loop("r", rows):
-        out.line(f"const int o = block * {_LANES};")
-        out.line(f"const float *x = x0 + r * {inputs}, *w = w0 + (long)o * {inputs};")
-        out.line(f"float sum[{_LANES}];")
-        with out.loop("j", _LANES):
-            out.line("sum[j] = w1[o + j];")
-        with out.block(f"for (int from = 0; from < {inputs}; from += {_RUN})"):
-            to = f"from + {_RUN} < {inputs} ? from + {_RUN} : {inputs}"
-            out.line(f"const int to = {to if inputs > _RUN else inputs};")
-            out.line(f"float part[{_LANES}] = {{0.0f}};")
-            with out.block("for (int i = from; i < to; i++)"):
-                out.line("const float v = x[i];")
-                with out.loop("j", _LANES):
-                    out.line(f"part[j] += v * w[i * {_LANES} + j];")
-            with out.loop("j", _LANES):
-                out.line("sum[j] += part[j];")
-        last = "" if outputs % _LANES == 0 else f" && o + j < {outputs}"
-        with out.block(f"for (int j = 0; j < {_LANES}{last}; j++)"):
-            result = epilogue_expression(layer.node.epilogue, "sum[j]")
-            out.line(f"y[r * {outputs} + o + j] = {result};")
+    steps = layer.node.epilogue
+    finish = epilogue_loop_name(steps) if steps else "NULL"
+    with out.loop("r", rows):
+        row = f"x0 + r * {inputs}L, w0, w1, {finish}, y + r * {outputs}L"
+        out.line(f"cf_linear_row({inputs}, {outputs}, {row}, begin, end);")
 
 
 KERNEL = Kernel(
@@ -90,4 +75,6 @@ KERNEL = Kernel(
     pack=_pack,
     emit=_emit,
     units=lambda layer: math.ceil(layer.constants[0].shape[0] / _LANES),
+    prelude=files("convforge.compiler.c").joinpath("vector.c").read_text()
+    + files(__package__).joinpath("linear.c").read_text(),
 )

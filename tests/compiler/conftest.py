@@ -156,7 +156,7 @@ def run_layers(
             names = [f"x{k}" for k in range(len(layer.inputs))]
             names += [f"w{k}" for k in range(len(pack))]
             _emit_entry(out, i, names, workspace=size, units=pieces)
-        steps = epilogue_functions(layer.node.epilogue for layer in layers)
+        steps = epilogue_functions(steps for layer in layers for steps in layer.epilogues)
         folder = tmp_path_factory.mktemp("layers")
         preludes = "".join(dict.fromkeys(kernel.prelude for kernel in chosen))
         text = interface.LAYERS_HEAD + preludes + steps + out.text()

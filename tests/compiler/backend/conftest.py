@@ -54,6 +54,8 @@ def zoo() -> Graph:
         "right": np.float32([0.0, 0.5, 0.25, 1.0]),
         "w.fc": draw(12, 144),
         "codes": draw(5, 12),
+        "w.mix": draw(32, 32, 1, 1),
+        "w.filter": draw(32, 1, 3, 3),
     }
     nodes = (
         Node("zeros", "pad", ("x",), {"padding": (0, 0, 1, 1), "channels": (0, 0), "fill": 0.0}),
@@ -62,7 +64,12 @@ def zoo() -> Graph:
         Node("lrn", "lrn", ("norm",), {"size": 5, "alpha": 0.1, "beta": 0.75, "k": 2.0}),
         Node("wide", "conv2d", ("lrn", "w.wide", "b.wide"), window(1, groups=1), (("relu",),)),
         Node("depthwise", "conv2d", ("wide", "w.depthwise"), window(1, groups=32)),
-        Node("point", "conv2d", ("depthwise", "w.point"), window(groups=1)),
+        Node(
+            *("pair", "conv2d_pair", ("depthwise", "w.mix", "b.wide", "w.filter", "b.wide")),
+            window(1),
+            between=(("clip", -1.0, 1.0),),
+        ),
+        Node("point", "conv2d", ("pair", "w.point"), window(groups=1)),
         Node("pooled", "avg_pool", ("point",), window(kernel=(7, 7), counted=(0,) * 4)),
         Node("gate", "conv2d", ("pooled", "w.squeeze"), window(groups=1), (("sigmoid",),)),
         Node("gated", "mul", ("point", "gate")),

@@ -20,6 +20,7 @@ from convforge.compiler.backend.target import AARCH64_LINUX, X86_64_LINUX, nativ
 from convforge.compiler.ir import reference
 from convforge.compiler.ir.graph import Node
 from convforge.compiler.kernels.resize import scratch_bytes
+from convforge.compiler.passes.assign_layouts import assign_layouts
 from convforge.compiler.passes.order import run_passes
 from convforge.compiler.pipeline import compile_graph
 
@@ -57,9 +58,10 @@ from convforge.compiler.backend.program import build_program
 from convforge.compiler.backend.schedule import build_schedule
 from convforge.compiler.backend.selftest import SelfTest
 from convforge.compiler.backend.target import X86_64_LINUX
+from convforge.compiler.passes.assign_layouts import assign_layouts
 from convforge.compiler.passes.order import run_passes
 graph, card, expected = pickle.load(sys.stdin.buffer)
-program = build_program(run_passes(graph))
+program = build_program(*assign_layouts(run_passes(graph)))
 schedule = build_schedule(program)
 plan = plan_arena(program, schedule, card)
 selftest = SelfTest(expected, 1, 1e-4)
@@ -72,7 +74,7 @@ for name, content in sources.items():
 
 
 def emit(graph, card, target=X86_64_LINUX):
-    program = build_program(run_passes(graph))
+    program = build_program(*assign_layouts(run_passes(graph)))
     schedule = build_schedule(program)
     plan = plan_arena(program, schedule, card)
     return emit_sources(program, schedule, plan, card=card, selftest=SELFTEST, target=target)
@@ -103,7 +105,7 @@ def test_another_process_with_another_hash_seed_gives_the_same_bytes(zoo, card, 
 
 
 def test_the_weights_are_little_endian_float32(zoo, card):
-    program = build_program(run_passes(zoo))
+    program = build_program(*assign_layouts(run_passes(zoo)))
     found = np.frombuffer(emit(zoo, card)["weights.bin"], "<f4")
     np.testing.assert_array_equal(found, program.weights)
 
@@ -163,7 +165,7 @@ def test_a_card_of_many_classes_comes_back(make_graph, make_card, open_compiled)
 
 
 def test_the_arena_holds_the_preprocessings_scratch_only_before_the_layers(zoo, card):
-    program = build_program(run_passes(zoo))
+    program = build_program(*assign_layouts(run_passes(zoo)))
     plan = plan_arena(program, build_schedule(program), card)
     scratch = next(name for name in plan.offsets if "scratch" in name)
     assert plan.arena_bytes >= scratch_bytes(card.preprocess)

@@ -53,6 +53,12 @@ def test_padding_is_top_left_bottom_right():
     [
         ("conv2d", ((1, 4, 5, 5), (6, 2, 3, 3), (6,)), {**CONV, "groups": 2}, (1, 6, 3, 3)),
         ("conv2d_add", ((1, 4, 5, 5), (1, 6, 3, 3), (6, 4, 3, 3)), CONV, (1, 6, 3, 3)),
+        (
+            "conv2d_pair",
+            ((1, 4, 5, 5), (6, 4, 1, 1), (6,), (6, 1, 3, 3), (6,)),
+            WINDOW,
+            (1, 6, 3, 3),
+        ),
         ("linear", ((1, 4), (6, 4), (6,)), {}, (1, 6)),
         ("batch_norm", ((1, 4, 2, 2), (4,), (4,), (4,), (4,)), {"eps": 1e-5}, (1, 4, 2, 2)),
         ("scale_shift", ((1, 4), (4,), (4,)), {}, (1, 4)),
@@ -98,6 +104,24 @@ def test_the_shapes_above_are_of_all_operations():
         ("conv2d", ((1, 4, 5, 5), (6, 3, 3, 3)), CONV, "4 channels"),
         ("conv2d", ((1, 4, 5, 5), (5, 2, 3, 3)), {**CONV, "groups": 2}, "2 groups"),
         ("conv2d_add", ((1, 4, 5, 5), (1, 6, 1, 1), (6, 4, 3, 3)), CONV, "an addend"),
+        (
+            "conv2d_pair",
+            ((1, 4, 5, 5), (6, 4, 3, 3), (6,), (6, 1, 3, 3), (6,)),
+            WINDOW,
+            "do not fit together",
+        ),
+        (
+            "conv2d_pair",
+            ((1, 3, 5, 5), (6, 4, 1, 1), (6,), (6, 1, 3, 3), (6,)),
+            WINDOW,
+            "3 channels do not fit",
+        ),
+        (
+            "conv2d_pair",
+            ((1, 4, 5, 5), (6, 4, 1, 1), (6,), (6, 1, 3, 3), (5,)),
+            WINDOW,
+            "do not fit together",
+        ),
         ("conv2d", ((1, 4, 5, 5), (6, 4, 3, 3)), {**CONV, "groups": 0}, "0 groups"),
         ("conv2d", ((1, 4, 5, 5), (6, 4, 3, 3), (5,)), CONV, "do not fit"),
         ("conv2d", ((1, 4, 5, 5), (6, 4, 3, 3)), {**CONV, "stride": (0, 1)}, "from 1 on"),

@@ -126,7 +126,7 @@ def _emit_layers(
                 _emit_step(calls[0][1].symbol, call, _pointers(call, program, plan), out)
             out.line()
     firsts = [calls[0][1] for _, calls in layers]
-    steps = epilogue_functions(call.layer.node.epilogue for call in firsts)
+    steps = epilogue_functions(steps for call in firsts for steps in call.layer.epilogues)
     preludes = dict.fromkeys(call.kernel.prelude for call in firsts)
     head = interface.NOTICE + interface.LAYERS_HEAD + interface.MODEL_HEAD
     return head + "".join(preludes) + steps + out.text()

@@ -47,8 +47,9 @@ class Call:
     def macs(self) -> int:
         """Multiply-adds of all images."""
         layer = self.layer
-        weight = layer.constants[0].shape if layer.constants else ()
-        return self.images * macs(layer.node.op, weight=weight, output=layer.output)
+        weights = [constant.shape for constant in layer.constants]
+        one = macs(layer.node.op, image=layer.inputs[0], weights=weights, output=layer.output)
+        return self.images * one
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ class Node:
     """One operation: `op` is a key of `ops.OPS`, `inputs` are names of values or constants.
 
     `epilogue` is what is done to every element of the result before it is stored, in order: rows of
-    `ops.EPILOGUES`, each (name, *numbers).
+    `ops.EPILOGUES`, each (name, *numbers). `between` is the same for the map between the two
+    convolutions of a pair; nothing else has one.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Node:
     inputs: tuple[str, ...]
     attrs: Mapping[str, ops.Attr] = field(default_factory=dict)
     epilogue: tuple[ops.Step, ...] = ()
+    between: tuple[ops.Step, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,13 @@ IMAGE, VECTOR, CHANNELS = (4,), (2,), ANY[1:]
 # stride (h, w), dilation (h, w), padding (top, left, bottom, right)
 WINDOW: dict[str, type] = {"stride": tuple, "dilation": tuple, "padding": tuple}
 POOL = {**WINDOW, "kernel": tuple}
+# attributes of a convolution of each cell by itself
+POINTWISE: dict[str, Attr] = {
+    "stride": (1, 1),
+    "dilation": (1, 1),
+    "padding": (0, 0, 0, 0),
+    "groups": 1,
+}
 # the row of x for each row of the result, and the column for each column
 PLACES: dict[str, type] = {"rows": tuple, "columns": tuple}
 SLICE: dict[str, type] = {"axis": int, "start": int, "stop": int, "step": int}
@@ -63,6 +70,11 @@ OPS: dict[str, Op] = {
         2,
         1,
         per_image=True,
+    ),
+    # x, weight [C, IC, 1, 1], bias [C], then filters [C, 1, KH, KW], bias [C]: a pointwise
+    # convolution, the node's steps between, and a depthwise one of these attributes
+    "conv2d_pair": Op(
+        (IMAGE, IMAGE, (1,), IMAGE, (1,)), WINDOW, shapes.conv2d_pair, 1, per_image=True
     ),
     # x [..., IF], weight [OF, IF], bias [OF]
     "linear": Op((ANY, (2,), (1,)), {}, shapes.linear, 1, 1),

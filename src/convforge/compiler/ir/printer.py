@@ -12,7 +12,7 @@ _MOST = 8  # numbers of an attribute; of longer ones the rest is left out
 
 
 def print_graph(graph: Graph) -> str:
-    """Lines `name = op(inputs) attributes | epilogue : shape`; constants show their shape."""
+    """Lines `name = op(inputs) attributes ; between | epilogue : shape`; constants have theirs."""
     lines = [f"{graph.input} : {_shape(graph.input_shape)}"]
     lines += [_node(graph, node) for node in graph.nodes]
     lines.append(f"return {graph.output}")
@@ -25,9 +25,10 @@ def _node(graph: Graph, node: Node) -> str:
         for name in node.inputs
     )
     attrs = "".join(f" {key}={_attr(node.attrs[key])}" for key in sorted(node.attrs))
+    between = "".join(f" ; {_step(step)}" for step in node.between)
     epilogue = "".join(f" | {_step(step)}" for step in node.epilogue)
     shape = _shape(graph.shapes[node.name])
-    return f"{node.name} = {node.op}({inputs}){attrs}{epilogue} : {shape}"
+    return f"{node.name} = {node.op}({inputs}){attrs}{between}{epilogue} : {shape}"
 
 
 def _shape(shape: Shape) -> str:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from convforge.compiler.ir.ops import POINTWISE
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -36,6 +38,8 @@ def evaluate_all(graph: Graph, image: Values) -> dict[str, Values]:
 
 def compute(node: Node, inputs: list[Values]) -> Values:
     """What one node gives for these inputs, epilogue included."""
+    if node.op == "conv2d_pair":
+        inputs = [_mixed(node, inputs[:3]), *inputs[3:]]
     with np.errstate(all="ignore"):  # infinities and NaN come out, as in torch
         result = _FUNCTIONS[node.op](inputs, node.attrs)
     for step in node.epilogue:
@@ -66,6 +70,18 @@ def _conv2d(inputs: list[Values], attrs: Mapping[str, Any]) -> Values:
     y: Values = np.einsum("ngihwkl,goikl->ngohw", windows, kernels, optimize=True)
     y = y.reshape(x.shape[0], oc, *windows.shape[3:5])
     return y + bias[0][:, None, None] if bias else y
+
+
+def _mixed(node: Node, inputs: list[Values]) -> Values:
+    """The map between the two convolutions of a pair."""
+    result = _conv2d(inputs, POINTWISE)
+    for step in node.between:
+        result = apply_step(step, result)
+    return result
+
+
+def _depthwise(inputs: list[Values], attrs: Mapping[str, Any]) -> Values:
+    return _conv2d(inputs, {**attrs, "groups": inputs[0].shape[1]})
 
 
 def _linear(inputs: list[Values], _attrs: Mapping[str, Any]) -> Values:
@@ -206,6 +222,7 @@ def _gelu_tanh(x: Values) -> Values:
 _FUNCTIONS: dict[str, Callable[[list[Values], Mapping[str, Any]], Values]] = {
     "conv2d": _conv2d,
     "conv2d_add": lambda inputs, attrs: _conv2d([inputs[0], *inputs[2:]], attrs) + inputs[1],
+    "conv2d_pair": _depthwise,
     "linear": _linear,
     "batch_norm": _batch_norm,
     "scale_shift": _scale_shift,

@@ -34,6 +34,18 @@ def conv2d_add(inputs: Shapes, attrs: Mapping[str, Attr]) -> Shape:
     return shape
 
 
+def conv2d_pair(inputs: Shapes, attrs: Mapping[str, Attr]) -> Shape:
+    """The shape of a depthwise convolution of a pointwise one."""
+    x, weight, bias, filters, shift = inputs
+    channels = weight[0]
+    if weight[2:] != (1, 1) or bias != (channels,) or filters[:2] != (channels, 1):
+        raise ValueError(f"weight {weight}, {bias} and filters {filters} do not fit together")
+    between = (x[0], channels, *x[2:])
+    if x[1] != weight[1]:
+        raise ValueError(f"{x[1]} channels do not fit weight {weight}")
+    return conv2d((between, filters, shift), {**attrs, "groups": channels})
+
+
 def linear(inputs: Shapes, _attrs: Mapping[str, Attr]) -> Shape:
     """[..., OF] of x [..., IF] and a weight [OF, IF]."""
     (*leading, features), (out, fan_in), *bias = inputs

@@ -65,7 +65,9 @@ def _verify_node(node: Node, shapes: Mapping[str, Shape]) -> None:
             )
     if node.epilogue and node.op in ops.WITHOUT_EPILOGUE:
         raise VerifyError(f"{where}: has an epilogue, which it does not take")
-    for step in node.epilogue:
+    if node.between and node.op != "conv2d_pair":
+        raise VerifyError(f"{where}: has steps between two convolutions, and is no pair")
+    for step in node.between + node.epilogue:
         if ops.EPILOGUES.get(str(step[0])) != len(step) - 1:
             raise VerifyError(f"{where}: {step!r} is not a step of an epilogue")
 

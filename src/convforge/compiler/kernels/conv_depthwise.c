@@ -1,7 +1,8 @@
 /* Depthwise convolutions: tiles of pixels of one block of 16 channels, a product a tap and lane. */
-CF_INLINE void cf_depthwise_tile(const int pixels, const cf_sums *s, const float *restrict x,
-                                 const float *restrict w, const float *restrict bias,
-                                 float *restrict y)
+#ifndef CF_DEPTHWISE
+CF_INLINE void cf_depthwise_tile(const int pixels, const int step, const cf_sums *s,
+                                 const float *restrict x, const float *restrict w,
+                                 const float *restrict bias, float *restrict y)
 {
     cf_vector sum[CF_PIXELS][CF_VECTORS];
     CF_UNROLL
@@ -16,7 +17,7 @@ CF_INLINE void cf_depthwise_tile(const int pixels, const cf_sums *s, const float
             const cf_vector tap = cf_load(w + v * CF_LANES);
             CF_UNROLL
             for (int p = 0; p < pixels; p++)
-                sum[p][v] += cf_load(cell + p * 16 + v * CF_LANES) * tap;
+                sum[p][v] += cf_load(cell + p * step + v * CF_LANES) * tap;
         }
     }
     const cf_vector low = cf_every(s->low), high = cf_every(s->high);
@@ -28,19 +29,19 @@ CF_INLINE void cf_depthwise_tile(const int pixels, const cf_sums *s, const float
                      cf_vector_min(high, cf_vector_max(low, sum[p][v])));
 }
 
-#define CF_DEPTHWISE_TILE(pixels)                                                                  \
-    CF_CALLED void cf_depthwise_tile_##pixels(const cf_sums *s, const float *x, const float *w,    \
-                                              const float *bias, const float *addend, float *y)    \
+/* Neighbouring outputs read cells that are `step` floats apart. */
+#define CF_DEPTHWISE_TILE(pixels, step)                                                            \
+    CF_CALLED void cf_depthwise_tile_##pixels##_##step(                                            \
+        const cf_sums *s, const float *x, const float *w, const float *bias, const float *addend,  \
+        float *y)                                                                                  \
     {                                                                                              \
         (void)addend;                                                                              \
-        cf_depthwise_tile(pixels, s, x, w, bias, y);                                               \
+        cf_depthwise_tile(pixels, step, s, x, w, bias, y);                                         \
     }
-#define CF_DEPTHWISE_NAMES(pixels)                                                                 \
-    {                                                                                              \
-        cf_depthwise_tile_##pixels                                                                 \
-    }
-#define CF_DEPTHWISE_TILES(pixels) CF_DEPTHWISE_NAMES(pixels)
-CF_EVERY_SIZE(CF_DEPTHWISE_TILE)
+#define CF_DEPTHWISE_TILES_OF(pixels) CF_DEPTHWISE_TILE(pixels, 16) CF_DEPTHWISE_TILE(pixels, 32)
+#define CF_DEPTHWISE_NAME(pixels, step) cf_depthwise_tile_##pixels##_##step
+#define CF_DEPTHWISE(pixels, step) CF_DEPTHWISE_NAME(pixels, step)
+CF_EVERY_SIZE(CF_DEPTHWISE_TILES_OF)
 
 /* Units `begin` to `end` - 1: the chunks of a block are neighbours. */
 CF_CALLED void cf_depthwise_units(const cf_conv *c, const float *x, const float *w,
@@ -61,4 +62,5 @@ CF_CALLED void cf_depthwise_units(const cf_conv *c, const float *x, const float 
                      y + block * c->sums.plane + (long)first * c->columns * 16);
     }
 }
+#endif
 

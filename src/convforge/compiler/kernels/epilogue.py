@@ -203,4 +203,5 @@ def _composition(steps: tuple[Step, ...]) -> str:
 
 
 def _function(name: str, parameters: str, body: str) -> str:
-    return f"static inline float {name}(float x{parameters})\n{{\n    return {body};\n}}\n\n"
+    head = f"static inline __attribute__((unused)) float {name}(float x{parameters})"
+    return f"{head}\n{{\n    return {body};\n}}\n\n"

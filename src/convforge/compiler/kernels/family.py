@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from convforge.compiler.c.writer import Writer
     from convforge.compiler.ir.graph import Array, Graph, Node, Shape
+    from convforge.compiler.ir.ops import Step
 
 ALIGNMENT = 64  # bytes: one AVX-512 register, one cache line
 LANES = 16  # channels in a block
@@ -89,6 +90,11 @@ class Layer:
     def gives(self) -> Layout:
         """Layout of the result."""
         return self.layouts[-1] if self.layouts else Layout.PLANAR
+
+    @property
+    def epilogues(self) -> tuple[tuple[Step, ...], ...]:
+        """What is done to numbers before they are stored, in the result and on the way to it."""
+        return self.node.between, self.node.epilogue
 
     def number(self, key: str) -> int:
         """An attribute that is one whole number."""

@@ -10,6 +10,7 @@ from convforge.compiler.passes.fold_padding import fold_padding
 from convforge.compiler.passes.fold_scale_shift import fold_scale_shift
 from convforge.compiler.passes.fuse_addition import fuse_addition
 from convforge.compiler.passes.fuse_epilogue import fuse_epilogue
+from convforge.compiler.passes.fuse_pair import fuse_pair
 from convforge.compiler.passes.merge_transposes import merge_transposes
 from convforge.compiler.passes.order_operands import order_operands
 from convforge.compiler.passes.remove_identities import remove_identities
@@ -32,7 +33,8 @@ PASSES: tuple[Pass, ...] = (
     fold_batch_norm,  # makes scale_shifts
     fold_scale_shift,  # before epilogues: nothing may stand between a layer and its scale
     fuse_epilogue,  # what is left after a layer moves into it
-    fuse_addition,  # last: only a convolution without an epilogue may take a sum, with the sum's
+    fuse_addition,  # only a convolution without an epilogue may take a sum, with the sum's
+    fuse_pair,  # last: the steps between and behind are in the two convolutions' epilogues
 )
 
 

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from convforge.compiler.ir.graph import Array, Graph, Node
 
 FEWEST = 32  # products of a sum
-_WEIGHT = {"conv2d": 1, "conv2d_add": 2, "linear": 1}  # place among the inputs, by the operation
+_WEIGHT = {
+    "conv2d": 1,
+    "conv2d_add": 2,
+    "conv2d_pair": 1,
+    "linear": 1,
+}  # place among the inputs, by the operation
 _LARGEST = float(np.finfo(np.float16).max)
 
 

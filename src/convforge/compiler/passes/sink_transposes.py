@@ -14,17 +14,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from convforge.compiler.ir.graph import unused_name
+from convforge.compiler.ir.ops import POINTWISE
 
 if TYPE_CHECKING:
     from convforge.compiler.ir.graph import Array, Graph, Node
-    from convforge.compiler.ir.ops import Attr
-
-_POINTWISE: dict[str, Attr] = {
-    "stride": (1, 1),
-    "padding": (0, 0, 0, 0),
-    "dilation": (1, 1),
-    "groups": 1,
-}
 
 
 def sink_transposes(graph: Graph) -> Graph:
@@ -70,5 +63,5 @@ def _before(
         name = unused_name(f"{node.name}.kernel", taken)
         constants[name] = constants[node.inputs[1]][:, :, None, None]
         inputs = (node.inputs[0], name, *node.inputs[2:])
-        return replace(node, op="conv2d", inputs=inputs, attrs=_POINTWISE)
+        return replace(node, op="conv2d", inputs=inputs, attrs=POINTWISE)
     return None

@@ -1,0 +1,105 @@
+/* A pointwise convolution and the depthwise one that reads it, without the map between them.
+ *
+ * A unit is a strip of output rows of two blocks of 16 channels. The rows of the map between that it
+ * reads are computed into the workspace, [block][row][column][16] with their border of zeros, and
+ * stay in a near cache until the filters have read them. Strips of a block are neighbours: the rows
+ * that the next one reads too are moved, not computed again. */
+#ifndef CF_PAIR
+#define CF_PAIR
+typedef struct {
+    cf_sums mix, filter;
+    cf_tile *const mix_tiles[CF_PANELS], *const filter_tile;
+    void (*mix_finish)(float *y, int n), (*filter_finish)(float *y, int n);
+    int mix_pixels, filter_pixels;
+    int panels;           /* blocks of the output */
+    int height, width;    /* of the map that is read */
+    int rows, columns;    /* of the output */
+    int strip;            /* rows of a unit */
+    int top, left;        /* zeros before the map between */
+    int stride_height, stride_width;
+    int lines, line;      /* of the workspace: rows that a strip reads, cells of one */
+} cf_pair;
+
+/* Row h of the map between, for `panels` blocks. */
+CF_INLINE void cf_pair_mix(const cf_pair *c, const int panels, int h, const float *x,
+                           const float *w, const float *bias, float *y)
+{
+    const long plane = c->mix.plane;
+    cf_tile *const tile = c->mix_tiles[panels - 1];
+    const int right = c->line - c->left - c->width, last = c->width - c->mix_pixels;
+    const int inside = h >= 0 && h < c->height;
+    for (int n = 0; n < panels; n++) {
+        const size_t cells = (size_t)(inside ? c->left : c->line);
+        memset(y + n * plane, 0, cells * 16 * sizeof(float));
+        if (inside)
+            memset(y + n * plane + (c->left + c->width) * 16, 0, (size_t)right * 16 * sizeof(float));
+    }
+    if (!inside)
+        return;
+    const float *from = x + (long)h * c->width * 16;
+    for (int done = 0; done < c->width; done += c->mix_pixels) {
+        const long at = (done < last ? done : last) * 16L;
+        float *to = y + c->left * 16 + at;
+        tile(&c->mix, from + at, w, bias, NULL, to);
+        if (c->mix_finish)
+            for (int n = 0; n < panels; n++)
+                c->mix_finish(to + n * plane, c->mix_pixels * 16);
+    }
+}
+
+/* One row of one block of the output. */
+CF_INLINE void cf_pair_filter(const cf_pair *c, const float *x, const float *w, const float *bias,
+                              float *y)
+{
+    const int last = c->columns - c->filter_pixels;
+    for (int done = 0; done < c->columns; done += c->filter_pixels) {
+        const int column = done < last ? done : last;
+        c->filter_tile(&c->filter, x + column * c->stride_width * 16L, w, bias, NULL,
+                       y + column * 16L);
+        if (c->filter_finish)
+            c->filter_finish(y + column * 16L, c->filter_pixels * 16);
+    }
+}
+
+/* Units `begin` to `end` - 1. */
+CF_CALLED void cf_pair_units(const cf_pair *c, const float *x, const float *w0, const float *b0,
+                             const float *w1, const float *b1, float *work, float *y, int begin,
+                             int end)
+{
+    const int strips = (c->rows + c->strip - 1) / c->strip;
+    const long line = c->line * 16L;
+    int known = 0, from = 0; /* rows of the map between that are there, the first of them */
+    for (int unit = begin; unit < end; unit++) {
+        const int panel = unit / strips * 2, first = unit % strips * c->strip;
+        const int panels = c->panels - panel < 2 ? 1 : 2;
+        const int rows = c->rows - first < c->strip ? c->rows - first : c->strip;
+        const int start = first * c->stride_height - c->top;
+        const int lines = c->lines - (c->strip - rows) * c->stride_height;
+        known = first == 0 || unit == begin ? 0 : from + known - start;
+        known = known < 0 ? 0 : known;
+        for (int n = 0; n < panels && known; n++)
+            memmove(work + n * c->mix.plane, work + n * c->mix.plane + (start - from) * line,
+                    (size_t)(known * line) * sizeof(float));
+        from = start;
+        const float *w = w0 + panel * c->mix.weights;
+        for (; known < lines; known++) {
+            float *to = work + known * line;
+#if CF_PANELS > 1
+            if (panels == 2) {
+                cf_pair_mix(c, 2, start + known, x, w, b0 + panel * 16L, to);
+                continue;
+            }
+#endif
+            for (int n = 0; n < panels; n++)
+                cf_pair_mix(c, 1, start + known, x, w + n * c->mix.weights,
+                            b0 + (panel + n) * 16L, to + n * c->mix.plane);
+        }
+        for (int n = 0; n < panels; n++)
+            for (int r = 0; r < rows; r++)
+                cf_pair_filter(c, work + n * c->mix.plane + r * c->stride_height * line,
+                               w1 + (panel + n) * c->filter.weights, b1 + (panel + n) * 16L,
+                               y + ((long)(panel + n) * c->rows + first + r) * c->columns * 16);
+    }
+}
+#endif
+

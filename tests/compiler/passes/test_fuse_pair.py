@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from convforge.compiler.ir.graph import Node
+from convforge.compiler.ir.ops import POINTWISE
+from convforge.compiler.passes.fuse_pair import fuse_pair
+
+DEPTHWISE = {"stride": (2, 2), "dilation": (1, 1), "padding": (1, 1, 1, 1), "groups": 8}
+RELU6 = (("clip", 0.0, 6.0),)
+
+
+@pytest.fixture
+def block(make_graph, draw):
+    """An inverted residual's first two layers, the second one without bias, and its last."""
+    return make_graph(
+        Node("expand", "conv2d", ("x", "w", "b"), POINTWISE, RELU6),
+        Node("filter", "conv2d", ("expand", "f"), DEPTHWISE, RELU6),
+        Node("project", "conv2d", ("filter", "p"), POINTWISE),
+        w=draw(8, 3, 1, 1),
+        b=draw(8),
+        f=draw(8, 1, 3, 3),
+        p=draw(3, 8, 1, 1),
+    )
+
+
+def test_the_beginning_of_an_inverted_residual_is_one_layer(golden_pass, block):
+    after = golden_pass(fuse_pair, block)
+    pair, project = after.nodes
+    assert (pair.name, pair.op, pair.between, pair.epilogue) == (
+        "filter",
+        "conv2d_pair",
+        RELU6,
+        RELU6,
+    )
+    assert project == block.nodes[2]
+
+
+def changed(block, position, **attrs):
+    nodes = list(block.nodes)
+    nodes[position] = replace(nodes[position], attrs={**nodes[position].attrs, **attrs})
+    return replace(block, nodes=tuple(nodes))
+
+
+def test_what_stays(unchanged, block, draw):
+    for attrs in {"stride": (2, 2)}, {"padding": (1, 1, 1, 1)}:
+        unchanged(fuse_pair, changed(block, 0, **attrs))
+    unchanged(fuse_pair, changed(block, 1, stride=(3, 1)))
+    dense = {**block.constants, "w": draw(8, 3, 3, 3)}
+    unchanged(fuse_pair, replace(block, constants=dense))
+    grouped = {**block.constants, "f": draw(8, 2, 3, 3)}
+    unchanged(fuse_pair, replace(changed(block, 1, groups=4), constants=grouped))
+
+
+def test_a_map_that_others_read_is_computed(unchanged, block):
+    again = Node("end", "mean", ("expand",), {"axes": (2, 3)})
+    end = Node("sum", "add", ("project", "end'"))
+    third = Node("end'", "slice", ("end",), {"axis": 1, "start": 0, "stop": 3, "step": 1})
+    unchanged(fuse_pair, replace(block, nodes=(*block.nodes, again, third, end), output="sum"))

@@ -66,7 +66,7 @@ def zoo() -> Graph:
         Node("depthwise", "conv2d", ("wide", "w.depthwise"), window(1, groups=32)),
         Node(
             *("pair", "conv2d_pair", ("depthwise", "w.mix", "b.wide", "w.filter", "b.wide")),
-            window(1),
+            {**window(1), "mix_stride": (1, 1), "mix_dilation": (1, 1), "mix_padding": (0,) * 4},
             between=(("clip", -1.0, 1.0),),
         ),
         Node("point", "conv2d", ("pair", "w.point"), window(groups=1)),

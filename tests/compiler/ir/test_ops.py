@@ -10,6 +10,7 @@ from convforge.errors import VerifyError
 
 WINDOW = {"stride": (1, 1), "dilation": (1, 1), "padding": (0, 0, 0, 0)}
 CONV = {**WINDOW, "groups": 1}
+PAIR = WINDOW | {f"mix_{key}": value for key, value in WINDOW.items()}
 POOL = {**WINDOW, "kernel": (2, 2)}
 PLACES = {"rows": (0, 1, 1), "columns": (0,)}
 
@@ -56,7 +57,7 @@ def test_padding_is_top_left_bottom_right():
         (
             "conv2d_pair",
             ((1, 4, 5, 5), (6, 4, 1, 1), (6,), (6, 1, 3, 3), (6,)),
-            WINDOW,
+            PAIR,
             (1, 6, 3, 3),
         ),
         ("linear", ((1, 4), (6, 4), (6,)), {}, (1, 6)),
@@ -106,20 +107,20 @@ def test_the_shapes_above_are_of_all_operations():
         ("conv2d_add", ((1, 4, 5, 5), (1, 6, 1, 1), (6, 4, 3, 3)), CONV, "an addend"),
         (
             "conv2d_pair",
-            ((1, 4, 5, 5), (6, 4, 3, 3), (6,), (6, 1, 3, 3), (6,)),
-            WINDOW,
-            "do not fit together",
+            ((1, 4, 5, 5), (6, 4, 1, 1), (6,), (3, 1, 3, 3), (6,)),
+            PAIR,
+            "do not fit weight",
         ),
         (
             "conv2d_pair",
             ((1, 3, 5, 5), (6, 4, 1, 1), (6,), (6, 1, 3, 3), (6,)),
-            WINDOW,
-            "3 channels do not fit",
+            PAIR,
+            "3 channels, weight",
         ),
         (
             "conv2d_pair",
             ((1, 4, 5, 5), (6, 4, 1, 1), (6,), (6, 1, 3, 3), (5,)),
-            WINDOW,
+            PAIR,
             "do not fit together",
         ),
         ("conv2d", ((1, 4, 5, 5), (6, 4, 3, 3)), {**CONV, "groups": 0}, "0 groups"),

@@ -233,11 +233,12 @@ def test_conv2d_add():
 
 
 def test_conv2d_pair():
-    x, weight, bias = draw(1, 4, 5, 5), draw(6, 4, 1, 1), draw(6)
+    x, weight, bias = draw(1, 4, 5, 5), draw(6, 4, 3, 3), draw(6)
     filters, shift = draw(6, 1, 3, 3), draw(6, seed=1)
-    between = F.hardtanh(F.conv2d(*tensors(x, weight, bias)), -0.5, 0.5)
+    between = F.hardtanh(F.conv2d(*tensors(x, weight, bias), padding=2), -0.5, 0.5)
     theirs = F.conv2d(between, *tensors(filters, shift), stride=2, padding=1, groups=6)
     attrs = {"stride": (2, 2), "dilation": (1, 1), "padding": (1, 1, 1, 1)}
+    attrs |= {"mix_stride": (1, 1), "mix_dilation": (1, 1), "mix_padding": (2, 2, 2, 2)}
     names = tuple("abcde")
     node = Node("n", "conv2d_pair", names, attrs, between=(("clip", -0.5, 0.5),))
     check(compute(node, [x, weight, bias, filters, shift]), theirs)

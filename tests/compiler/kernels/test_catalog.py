@@ -10,12 +10,13 @@ from convforge.compiler.kernels.family import Layout, all_planar
 from convforge.errors import UnsupportedError
 
 WINDOW = {"stride": (1, 1), "dilation": (1, 1), "padding": (0, 0, 0, 0)}
+PAIR = WINDOW | {f"mix_{key}": value for key, value in WINDOW.items()}
 
 # operation: shapes of computed inputs, shapes of constants, attributes
 EXAMPLES = {
     "conv2d": ([(1, 3, 6, 6)], [(4, 3, 3, 3)], {**WINDOW, "groups": 1}),
     "conv2d_add": ([(1, 3, 6, 6), (1, 4, 4, 4)], [(4, 3, 3, 3)], {**WINDOW, "groups": 1}),
-    "conv2d_pair": ([(1, 3, 6, 6)], [(4, 3, 1, 1), (4,), (4, 1, 3, 3), (4,)], WINDOW),
+    "conv2d_pair": ([(1, 3, 6, 6)], [(4, 3, 1, 1), (4,), (4, 1, 3, 3), (4,)], PAIR),
     "linear": ([(1, 3)], [(4, 3)], {}),
     "scale_shift": ([(1, 3)], [(3,), (3,)], {}),
     "max_pool": ([(1, 3, 6, 6)], [], {**WINDOW, "kernel": (2, 2)}),

@@ -46,10 +46,14 @@ class Call:
     @property
     def macs(self) -> int:
         """Multiply-adds of all images."""
-        layer = self.layer
-        weights = [constant.shape for constant in layer.constants]
-        one = macs(layer.node.op, image=layer.inputs[0], weights=weights, output=layer.output)
-        return self.images * one
+        return self.images * sum(
+            macs(
+                part.node.op,
+                weight=part.constants[0].shape if part.constants else (),
+                output=part.output,
+            )
+            for part in self.layer.parts
+        )
 
 
 @dataclass(frozen=True)

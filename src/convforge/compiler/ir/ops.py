@@ -71,10 +71,14 @@ OPS: dict[str, Op] = {
         1,
         per_image=True,
     ),
-    # x, weight [C, IC, 1, 1], bias [C], then filters [C, 1, KH, KW], bias [C]: a pointwise
-    # convolution, the node's steps between, and a depthwise one of these attributes
+    # x, weight [C, IC, KH, KW], bias [C], filters [C, 1, FH, FW], bias [C]: a convolution of the
+    # attributes mix_…, the node's steps between, a depthwise convolution of the others
     "conv2d_pair": Op(
-        (IMAGE, IMAGE, (1,), IMAGE, (1,)), WINDOW, shapes.conv2d_pair, 1, per_image=True
+        (IMAGE, IMAGE, (1,), IMAGE, (1,)),
+        {**WINDOW, **{f"mix_{key}": kind for key, kind in WINDOW.items()}},
+        shapes.conv2d_pair,
+        1,
+        per_image=True,
     ),
     # x [..., IF], weight [OF, IF], bias [OF]
     "linear": Op((ANY, (2,), (1,)), {}, shapes.linear, 1, 1),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from convforge.compiler.ir.ops import POINTWISE
+from convforge.compiler.ir.shapes import mix_attrs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -74,7 +74,7 @@ def _conv2d(inputs: list[Values], attrs: Mapping[str, Any]) -> Values:
 
 def _mixed(node: Node, inputs: list[Values]) -> Values:
     """The map between the two convolutions of a pair."""
-    result = _conv2d(inputs, POINTWISE)
+    result = _conv2d(inputs, {**mix_attrs(node.attrs), "groups": 1})
     for step in node.between:
         result = apply_step(step, result)
     return result

@@ -35,15 +35,17 @@ def conv2d_add(inputs: Shapes, attrs: Mapping[str, Attr]) -> Shape:
 
 
 def conv2d_pair(inputs: Shapes, attrs: Mapping[str, Attr]) -> Shape:
-    """The shape of a depthwise convolution of a pointwise one."""
+    """The shape of a depthwise convolution of another convolution."""
     x, weight, bias, filters, shift = inputs
-    channels = weight[0]
-    if weight[2:] != (1, 1) or bias != (channels,) or filters[:2] != (channels, 1):
-        raise ValueError(f"weight {weight}, {bias} and filters {filters} do not fit together")
-    between = (x[0], channels, *x[2:])
-    if x[1] != weight[1]:
-        raise ValueError(f"{x[1]} channels do not fit weight {weight}")
-    return conv2d((between, filters, shift), {**attrs, "groups": channels})
+    between = conv2d((x, weight, bias), {**mix_attrs(attrs), "groups": 1})
+    if filters[:2] != (weight[0], 1):
+        raise ValueError(f"filters {filters} do not fit weight {weight}")
+    return conv2d((between, filters, shift), {**attrs, "groups": weight[0]})
+
+
+def mix_attrs(attrs: Mapping[str, Attr]) -> dict[str, Attr]:
+    """Stride, dilation and padding of the first convolution of a pair."""
+    return {key: attrs[f"mix_{key}"] for key in ("stride", "dilation", "padding")}
 
 
 def linear(inputs: Shapes, _attrs: Mapping[str, Attr]) -> Shape:

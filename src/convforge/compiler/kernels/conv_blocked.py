@@ -4,10 +4,10 @@ The arithmetic is in `microkernel.c`, its loops in `conv_blocked.c`; a layer is 
 and a table of taps. Weights are packed as [panel of 16 outputs][tap][input channel of the tap][16],
 the same for every instruction-set level.
 
-A 1x1 convolution without stride and padding reads its map where it lies, any other one a copy of
-the rows that a chunk of its output reads (conv_plan.py): measured, the copy costs 1-2 % of a 3x3
-convolution of 64 channels, and nothing else has to know of borders or strides. A planar map, that
-of the network's input, is copied as it is and read channel by channel.
+A convolution without padding reads its map where it lies, any other one a copy of the rows that a
+chunk of its output reads (conv_plan.py): measured, the copy costs 1-2 % of a 3x3 convolution of 64
+channels, and nothing else has to know of borders. A planar map, that of the network's input, is
+read channel by channel.
 
 A group's outputs are computed from all blocks that hold inputs of theirs or of groups in the same
 panels, with weights of zero for the others: exact, and wasteful only for narrow groups.
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convforge.compiler.kernels.conv_plan import ConvPlan, emit_table, pixels, tile_cost
+from convforge.compiler.kernels.conv_plan import ConvPlan, emit_table, tile_cost
 from convforge.compiler.kernels.family import CONVOLUTIONS, LANES, Kernel, Layer, Layout
 
 if TYPE_CHECKING:
@@ -59,10 +59,13 @@ class _Conv:
     """One layer, cut into panels of 16 outputs."""
 
     layer: Layer
+    given: ConvPlan | None = None
 
     @cached_property
     def plan(self) -> ConvPlan:
         """How the map is read."""
+        if self.given is not None:
+            return self.given
         lanes = LANES if self.layer.takes[0] is Layout.BLOCKED else 1
         blocks = -(-self.layer.inputs[0][1] // lanes)
         return ConvPlan(self.layer, lanes, blocks, _CHUNK_FLOATS)
@@ -121,6 +124,11 @@ class _Conv:
             (block + plan.offset(tap.row, tap.column), tap.lanes)
             for block, tap in zip(blocks, self.taps, strict=True)
         ]
+
+
+def taps(layer: Layer, plan: ConvPlan) -> list[tuple[int, int]]:
+    """(offset, count) of every tap of a convolution whose map lies as the plan says."""
+    return _Conv(layer, plan).table()
 
 
 def _refuses(layer: Layer) -> str | None:
@@ -185,7 +193,7 @@ def _emit(layer: Layer, out: Writer) -> None:
         emit_table(out, "int", "first", [str(start * plan.block) for start in first])
     fields = {
         ".sums.weights": str(conv.fan_in * LANES),
-        ".tiles": f"CF_TILES({pixels(plan.size[1])}, {plan.lanes})",
+        ".tiles": f"CF_TILES({plan.tile})",
         ".panels": str(conv.panels),
         ".width": str(conv.width),
         ".first": "first" if any(first) else "NULL",

@@ -38,7 +38,9 @@ CF_INLINE void cf_depthwise_tile(const int pixels, const int step, const cf_sums
         (void)addend;                                                                              \
         cf_depthwise_tile(pixels, step, s, x, w, bias, y);                                         \
     }
-#define CF_DEPTHWISE_TILES_OF(pixels) CF_DEPTHWISE_TILE(pixels, 16) CF_DEPTHWISE_TILE(pixels, 32)
+#define CF_DEPTHWISE_TILES_OF(pixels)                                                              \
+    CF_DEPTHWISE_TILE(pixels, 16) CF_DEPTHWISE_TILE(pixels, 32) CF_DEPTHWISE_TILE(pixels, 48)      \
+        CF_DEPTHWISE_TILE(pixels, 64)
 #define CF_DEPTHWISE_NAME(pixels, step) cf_depthwise_tile_##pixels##_##step
 #define CF_DEPTHWISE(pixels, step) CF_DEPTHWISE_NAME(pixels, step)
 CF_EVERY_SIZE(CF_DEPTHWISE_TILES_OF)
@@ -52,9 +54,9 @@ CF_CALLED void cf_depthwise_units(const cf_conv *c, const float *x, const float 
     for (int unit = begin; unit < end; unit++) {
         const int first = unit % chunks * c->chunk, block = unit / chunks;
         const int rows = c->rows - first < c->chunk ? c->rows - first : c->chunk;
-        const float *from = x + (long)block * c->sums.plane + first * c->pitch;
+        const float *map = x + (long)block * b->height * b->width * 16;
+        const float *from = map + first * c->pitch;
         if (work) {
-            const float *map = x + (long)block * b->height * b->width * 16;
             cf_copy_rows(b, first, rows, c->chunk, map, work);
             from = work;
         }

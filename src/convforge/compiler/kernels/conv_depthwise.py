@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convforge.compiler.kernels import conv_blocked
-from convforge.compiler.kernels.conv_plan import ConvPlan, pixels, tile_cost
+from convforge.compiler.kernels.conv_plan import ConvPlan, tile_cost
 from convforge.compiler.kernels.family import LANES, Kernel, Layer, Layout
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _emit(layer: Layer, out: Writer) -> None:
     taps = [(plan.offset(r, q), LANES) for r in range(rows) for q in range(columns)]
     fields = {
         ".sums.weights": str(len(taps) * LANES),
-        ".tiles": f"{{CF_DEPTHWISE({pixels(plan.size[1])}, {LANES})}}",
+        ".tiles": f"{{CF_DEPTHWISE({plan.tile})}}",
         ".panels": str(_blocks(layer)),
     }
     plan.emit(out, taps=taps, fields=fields)

@@ -1,9 +1,8 @@
 """How a convolution's map lies when tiles of pixels read it, and which floats each pixel reads.
 
-Convolutions read their map where it lies (1x1, without stride and padding), or copy the rows that a
-chunk of the output reads into the workspace, with their border of zeros and so that pixels which
-one tap reads together lie side by side: [block][row phase][row][column phase][column][lane], a
-phase for each remainder by the stride (`cf_copy_rows` in conv_blocked.c).
+Convolutions without padding read their map where it lies; others copy the rows that a chunk of the
+output reads into the workspace, with their border of zeros: [block][row][column][lane]
+(`cf_copy_rows` in conv_blocked.c). Neighbouring outputs read cells that are a stride apart.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from convforge.compiler.ir.ops import Step
 
 PIXELS = (14, 6, 2)  # of the largest tile at each kind of level, as in microkernel.c
+LONGEST_STRIDE = 4  # at which tiles of several pixels read
 _LONGEST_RUN = 512  # pixels of rows that are taken together as one
 
 
@@ -30,23 +30,20 @@ class ConvPlan:
     """Sizes of one layer.
 
     `lanes` channels are a block of the map: 16, or 1 where it is planar; `blocks` of them lie in
-    the workspace; `cache` floats is what a chunk may read.
+    the workspace; `cache` floats is what a chunk may read. `given` is how many rows a chunk has
+    where that is settled already.
     """
 
     layer: Layer
     lanes: int
     blocks: int
     cache: int
+    given: int = 0
 
     @cached_property
     def direct(self) -> bool:
         """Whether the map is read where it lies."""
-        return (
-            self.lanes == LANES
-            and self.kernel == (1, 1)
-            and self.layer.numbers("stride") == (1, 1)
-            and not any(self.layer.numbers("padding"))
-        )
+        return not any(self.layer.numbers("padding"))
 
     @cached_property
     def kernel(self) -> tuple[int, int]:
@@ -54,24 +51,19 @@ class ConvPlan:
         _, _, kh, kw = self.layer.constants[0].shape
         return kh, kw
 
-    def steps(self, axis: int) -> tuple[tuple[int, int], ...]:
-        """(phase, cells) of every kernel row or column: dilation · r = cells · stride + phase."""
-        stride, dilation = (self.layer.numbers(key)[axis] for key in ("stride", "dilation"))
-        return tuple(divmod(r * dilation, stride)[::-1] for r in range(self.kernel[axis]))
-
-    def phases(self, axis: int) -> tuple[int, ...]:
-        """The remainders by the stride that occur, in order."""
-        return tuple(sorted({phase for phase, _ in self.steps(axis)}))
-
-    def reach(self, axis: int) -> int:
-        """How many rows or columns more than it has itself an output reads of a phase."""
-        return max(cells for _, cells in self.steps(axis))
+    @cached_property
+    def span(self) -> tuple[int, int]:
+        """Rows and columns that one output reads, those between taps included."""
+        dilation = self.layer.numbers("dilation")
+        rows, columns = ((k - 1) * d + 1 for k, d in zip(self.kernel, dilation, strict=True))
+        return rows, columns
 
     @cached_property
     def size(self) -> tuple[int, int]:
         """Rows and columns of the output as tiles see it: short rows are taken together."""
         _, _, oh, ow = self.layer.output
-        if not self.direct:
+        alone = self.kernel != (1, 1) or self.layer.numbers("stride") != (1, 1)
+        if alone or self.given or not self.direct:
             return oh, ow
         taken = [k for k in range(1, oh + 1) if oh % k == 0 and (k == 1 or k * ow <= _LONGEST_RUN)]
         together = min(taken, key=lambda k: (tile_cost(k * ow) * (oh // k), k))
@@ -79,23 +71,45 @@ class ConvPlan:
 
     @cached_property
     def columns(self) -> int:
-        """Columns of one phase in the workspace."""
-        return self.layer.output[3] + self.reach(1)
+        """Cells of a line of what is read."""
+        _, left, _, right = self.layer.numbers("padding")
+        return left + self.layer.inputs[0][3] + right
 
     @cached_property
     def line(self) -> int:
         """Floats from what one output row reads to what the next one reads."""
-        if self.direct:
-            return self.size[1] * LANES
-        return len(self.phases(1)) * self.columns * self.lanes
+        stride = self.layer.numbers("stride")[0]
+        together = self.layer.output[2] // self.size[0]
+        return stride * together * self.columns * self.lanes
+
+    @cached_property
+    def step(self) -> int:
+        """Floats from what one pixel reads to what the next one reads."""
+        return self.layer.numbers("stride")[1] * self.lanes
+
+    @property
+    def pixels(self) -> str:
+        """Pixels of a tile, in C; steps that no tile has are those of tiles of one pixel."""
+        return pixels(self.size[1]) if self.step <= LONGEST_STRIDE * self.lanes else "1"
+
+    @property
+    def tile(self) -> str:
+        """What chooses a tile's function in C: its pixels, and its step."""
+        known = self.step <= LONGEST_STRIDE * self.lanes
+        return f"{self.pixels}, {self.step if known else self.lanes}"
 
     @cached_property
     def chunk(self) -> int:
         """Output rows that are computed together: as many as fit a cache, in equal parts."""
+        if self.given:
+            return self.given
         rows, _ = self.size
-        floats = self.blocks * self.line * (1 if self.direct else len(self.phases(0)))
-        most = max(1, self.cache // floats - (0 if self.direct else self.reach(0)))
-        return -(-rows // -(-rows // most))
+        most = self.cache // (self.blocks * self.line)
+        if not self.direct:
+            stride = self.layer.numbers("stride")[0]
+            lines = self.cache // (self.blocks * self.columns * self.lanes)
+            most = (lines - self.span[0]) // stride + 1
+        return -(-rows // -(-rows // max(1, most)))
 
     @cached_property
     def chunks(self) -> int:
@@ -104,10 +118,11 @@ class ConvPlan:
 
     @cached_property
     def block(self) -> int:
-        """Floats from one block of the map to the next."""
+        """Floats from one block of what is read to the next."""
         if self.direct:
-            return math.prod(self.layer.inputs[0][2:]) * LANES
-        return len(self.phases(0)) * (self.chunk + self.reach(0)) * self.line
+            return math.prod(self.layer.inputs[0][2:]) * self.lanes
+        lines = (self.chunk - 1) * self.layer.numbers("stride")[0] + self.span[0]
+        return lines * self.columns * self.lanes
 
     @property
     def workspace(self) -> int:
@@ -116,23 +131,15 @@ class ConvPlan:
 
     def offset(self, row: int, column: int) -> int:
         """Floats from the first cell of a row's first pixel to what a cell of the kernel reads."""
-        if self.direct:
-            return 0
-        phase, rows = self.steps(0)[row]
-        down = self.phases(0).index(phase) * (self.chunk + self.reach(0)) + rows
-        phase, cells = self.steps(1)[column]
-        right = self.phases(1).index(phase) * self.columns + cells
-        return down * self.line + right * self.lanes
+        down, right = self.layer.numbers("dilation")
+        return (row * down * self.columns + column * right) * self.lanes
 
     def emit(self, out: Writer, *, taps: list[tuple[int, int]], fields: dict[str, str]) -> None:
         """The layer's record `conv` with its tables; taps are (offset, count)."""
-        emit_table(out, "cf_tap", "taps", [f"{{{offset}, {count}}}" for offset, count in taps])
-        if not self.direct:
-            for axis, name in enumerate(("row_phase", "column_phase")):
-                emit_table(out, "int", name, [str(phase) for phase in self.phases(axis)])
+        emit_taps(out, "taps", taps)
         own = {".sums.taps": "taps", ".sums.taps_count": str(len(taps))}
         with out.block("static const cf_conv conv =", end="};"):
-            for name, value in (own | self._fields() | fields | self._border()).items():
+            for name, value in (own | self._fields() | fields | self.border()).items():
                 out.line(f"{name} = {value},")
 
     def _fields(self) -> dict[str, str]:
@@ -145,25 +152,27 @@ class ConvPlan:
             ".sums.low": c_float(low),
             ".sums.high": c_float(high),
             ".finish": epilogue_loop_name(rest) if rest else "NULL",
-            ".pixels": pixels(self.size[1]),
+            ".pixels": self.pixels,
+            ".step": str(self.step),
             ".rows": str(rows),
             ".columns": str(columns),
             ".chunk": str(self.chunk),
             ".pitch": str(self.line),
         }
 
-    def _border(self) -> dict[str, str]:
-        sizes = {"lanes": self.lanes, "blocks": self.blocks}
-        if self.direct:
-            return {f".border.{name}": str(value) for name, value in sizes.items()}
-        stride, padding = self.layer.numbers("stride"), self.layer.numbers("padding")
-        sizes |= {"height": self.layer.inputs[0][2], "width": self.layer.inputs[0][3]}
-        sizes |= {"top": padding[0], "left": padding[1]}
-        sizes |= {"stride_height": stride[0], "stride_width": stride[1]}
-        sizes |= {"row_phases": len(self.phases(0)), "column_phases": len(self.phases(1))}
-        sizes |= {"reach": self.reach(0), "columns": self.columns}
-        fields = {f".border.{name}": str(value) for name, value in sizes.items()}
-        return fields | {".border.row_phase": "row_phase", ".border.column_phase": "column_phase"}
+    def border(self) -> dict[str, str]:
+        """The fields of the record that say how a map is copied."""
+        top, left, _, _ = self.layer.numbers("padding")
+        _, _, height, width = self.layer.inputs[0]
+        sizes = {"lanes": self.lanes, "blocks": self.blocks, "height": height, "width": width}
+        sizes |= {"top": top, "left": left, "columns": self.columns, "span": self.span[0]}
+        sizes["stride"] = self.layer.numbers("stride")[0]
+        return {f".border.{name}": str(value) for name, value in sizes.items()}
+
+
+def emit_taps(out: Writer, name: str, taps: list[tuple[int, int]]) -> None:
+    """A table of (offset, count)."""
+    emit_table(out, "cf_tap", name, [f"{{{offset}, {count}}}" for offset, count in taps])
 
 
 def emit_table(out: Writer, kind: str, name: str, cells: list[str]) -> None:

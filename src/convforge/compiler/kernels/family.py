@@ -20,11 +20,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
+from convforge.compiler.ir.graph import Node
+from convforge.compiler.ir.shapes import conv2d, mix_attrs
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from convforge.compiler.c.writer import Writer
-    from convforge.compiler.ir.graph import Array, Graph, Node, Shape
+    from convforge.compiler.ir.graph import Array, Graph, Shape
     from convforge.compiler.ir.ops import Step
 
 ALIGNMENT = 64  # bytes: one AVX-512 register, one cache line
@@ -95,6 +98,26 @@ class Layer:
     def epilogues(self) -> tuple[tuple[Step, ...], ...]:
         """What is done to numbers before they are stored, in the result and on the way to it."""
         return self.node.between, self.node.epilogue
+
+    @property
+    def parts(self) -> tuple[Layer, ...]:
+        """The two convolutions of a pair, each as a layer; another layer is its only part."""
+        node = self.node
+        if node.op != "conv2d_pair":
+            return (self,)
+        mix = Node(
+            node.name, "conv2d", (), {**mix_attrs(node.attrs), "groups": 1}, epilogue=node.between
+        )
+        shapes = tuple(constant.shape for constant in self.constants[:2])
+        between = conv2d((self.inputs[0], *shapes), mix.attrs)
+        attrs = {key: value for key, value in node.attrs.items() if not key.startswith("mix_")}
+        attrs["groups"] = self.output[1]
+        depthwise = Node(node.name, "conv2d", (), attrs, epilogue=node.epilogue)
+        blocked = Layout.BLOCKED
+        return (
+            Layer(mix, self.inputs, self.constants[:2], between, (self.takes[0], blocked)),
+            Layer(depthwise, (between,), self.constants[2:], self.output, (blocked, blocked)),
+        )
 
     def number(self, key: str) -> int:
         """An attribute that is one whole number."""

@@ -52,7 +52,7 @@ CF_INLINE void cf_sum_tile(const int pixels, const int panels, const int step, c
     for (const cf_tap *tap = s->taps, *end = tap + s->taps_count; tap < end; tap++) {
         const float *cell = x + tap->offset;
         /* Taps of a planar map are one float each: a loop of so few rounds costs as much. */
-        for (int k = step == 1 ? 1 : tap->count; k > 0; k--, cell++, w += 16) {
+        for (int k = step < 16 ? 1 : tap->count; k > 0; k--, cell++, w += 16) {
             cf_vector row[CF_PANELS * CF_VECTORS];
             CF_UNROLL
             for (int v = 0; v < panels * CF_VECTORS; v++)
@@ -87,15 +87,19 @@ CF_INLINE void cf_sum_tile(const int pixels, const int panels, const int step, c
     {                                                                                              \
         cf_sum_tile(pixels, panels, step, s, x, w, bias, addend, y);                               \
     }
+/* Steps of strides 1 to 4, on planar maps and on blocked ones. */
+#define CF_EVERY_STEP(make, panels, pixels)                                                        \
+    make(panels, pixels, 1) make(panels, pixels, 2) make(panels, pixels, 3)                        \
+        make(panels, pixels, 4) make(panels, pixels, 16) make(panels, pixels, 32)                  \
+            make(panels, pixels, 48) make(panels, pixels, 64)
 #if CF_PANELS > 1
-#define CF_TILES_OF(pixels)                                                                        \
-    CF_TILE(1, pixels, 1) CF_TILE(2, pixels, 1) CF_TILE(1, pixels, 16) CF_TILE(2, pixels, 16)
+#define CF_TILES_OF(pixels) CF_EVERY_STEP(CF_TILE, 1, pixels) CF_EVERY_STEP(CF_TILE, 2, pixels)
 #define CF_TILE_NAMES(pixels, step)                                                                \
     {                                                                                              \
         cf_tile_1_##pixels##_##step, cf_tile_2_##pixels##_##step                                   \
     }
 #else
-#define CF_TILES_OF(pixels) CF_TILE(1, pixels, 1) CF_TILE(1, pixels, 16)
+#define CF_TILES_OF(pixels) CF_EVERY_STEP(CF_TILE, 1, pixels)
 #define CF_TILE_NAMES(pixels, step)                                                                \
     {                                                                                              \
         cf_tile_1_##pixels##_##step                                                                \

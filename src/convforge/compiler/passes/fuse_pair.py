@@ -1,9 +1,10 @@
-"""A depthwise convolution computes the pointwise one that it reads, where nothing else does.
+"""A depthwise convolution computes the convolution that it reads, where nothing else does.
 
-    depthwise(f(conv(x, 1x1))) = conv2d_pair(x) with f between
+    depthwise(f(conv(x))) = conv2d_pair(x) with f between
 
-The first two layers of an inverted residual, and MobileNet's layers from one block to the next.
-Without bias a convolution has one of zeros. Strides beyond 2 are left alone.
+where the first one is pointwise, or that of the network's first layer: the beginning of an inverted
+residual, MobileNet's layers from one block to the next, a stem. Any other convolution has faster
+kernels of its own. Without bias a convolution has one of zeros. Strides beyond 2 are left alone.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from convforge.compiler.ir.graph import Array, Graph, Node
 
 _LONGEST_STRIDE = 2
+_WINDOW = ("stride", "dilation", "padding")
 
 
 def fuse_pair(graph: Graph) -> Graph:
@@ -31,7 +33,7 @@ def fuse_pair(graph: Graph) -> Graph:
         if (
             first is None
             or graph.uses[first.name] > 1
-            or not _is_pointwise(graph, first)
+            or not _mixes(graph, first)
             or not _is_depthwise(graph, node)
         ):
             nodes[node.name] = node
@@ -44,16 +46,20 @@ def fuse_pair(graph: Graph) -> Graph:
             node,
             op="conv2d_pair",
             inputs=(first.inputs[0], *parameters),
-            attrs={key: node.attrs[key] for key in ("stride", "dilation", "padding")},
+            attrs={
+                **{key: node.attrs[key] for key in _WINDOW},
+                **{f"mix_{key}": first.attrs[key] for key in _WINDOW},
+            },
             between=first.epilogue,
         )
     return graph.rewritten(nodes.values(), constants=constants)
 
 
-def _is_pointwise(graph: Graph, node: Node) -> bool:
-    if node.op != "conv2d" or dict(node.attrs) != POINTWISE:
+def _mixes(graph: Graph, node: Node) -> bool:
+    if node.op != "conv2d" or node.attrs["groups"] != 1:
         return False
-    return graph.shapes[node.inputs[1]][2:] == (1, 1)
+    pointwise = dict(node.attrs) == POINTWISE and graph.shapes[node.inputs[1]][2:] == (1, 1)
+    return pointwise or node.inputs[0] == graph.input
 
 
 def _is_depthwise(graph: Graph, node: Node) -> bool:

@@ -127,6 +127,7 @@ def test_an_addend_comes_before_the_epilogue(check, make_layer, draw, family):
     for maps, size, steps in (
         (35, (5, 17), (("relu",),)),
         (16, (8, 8), ()),
+        (24, (9, 7), ()),
         (4, (3, 3), (("silu",),)),
     ):
         attrs = {"stride": (1, 1), "dilation": (1, 1), "padding": (1, 1, 1, 1), "groups": 1}
@@ -144,7 +145,7 @@ def edges():
     """Channels around the panels of 16 and columns around the tiles of 2, 6 and 14 pixels."""
     same = {"stride": (1, 1), "dilation": (1, 1), "padding": (1, 1, 1, 1), "groups": 1}
     alone = {**same, "padding": (0, 0, 0, 0)}
-    for maps in (1, 15, 16, 17, 31, 32, 33, 48, 49, 70):
+    for maps in (1, 8, 9, 15, 16, 17, 24, 25, 31, 32, 33, 40, 48, 49, 70):
         yield (1, 3, 4, 9), (maps, 3, 3, 3), same
     for columns in (1, 2, 3, 5, 6, 7, 12, 13, 14, 15, 27, 28, 29, 43):
         yield (1, 2, 2, columns), (33, 2, 3, 3), same
@@ -153,6 +154,9 @@ def edges():
         yield (1, 4 * groups, 5, 15), (17 * groups, 4, 3, 3), {**same, "groups": groups}
     for fan_in in (15, 16, 17, 33):
         yield (1, fan_in, 6, 8), (33, fan_in, 3, 3), {**same, "stride": (2, 1)}
+    for stride in (1, 3), (3, 4), (2, 5), (5, 2):  # the tiles' own steps end at 4
+        yield (1, 5, 11, 37), (24, 5, 3, 3), {**same, "stride": stride}
+        yield (1, 5, 11, 37), (24, 5, 2, 2), {**alone, "stride": stride, "dilation": (2, 1)}
     yield (1, 160, 40, 40), (32, 160, 3, 3), same  # several chunks of rows
     yield (1, 6, 9, 31), (20, 6, 5, 5), {**same, "stride": (2, 2), "padding": (2, 2, 2, 2)}
 

@@ -15,6 +15,7 @@ typedef struct {
 typedef struct {
     cf_sums sums;
     cf_tile *const tiles[CF_PANELS]; /* of one panel, of two */
+    cf_tile *half;                   /* of the last panel where no channel has its second half */
     void (*finish)(float *y, int n); /* what of the epilogue the microkernel does not do, or NULL */
     int pixels, step;                /* of a tile, floats from what one of them reads to the next */
     int panels, rows, columns, chunk; /* of the output; `chunk` rows are computed together */
@@ -47,10 +48,10 @@ CF_CALLED void cf_copy_rows(const cf_border *b, int first, int rows, int chunk, 
 }
 
 /* Some panels of some rows; tiles of a row overlap where its columns are no multiple. */
-CF_INLINE void cf_conv_rows(const cf_conv *c, const int panels, int rows, const float *x,
-                            const float *w, const float *bias, const float *addend, float *y)
+CF_INLINE void cf_conv_rows(const cf_conv *c, cf_tile *const tile, const int panels, int rows,
+                            const float *x, const float *w, const float *bias,
+                            const float *addend, float *y)
 {
-    cf_tile *const tile = c->tiles[panels - 1];
     const int last = c->columns - c->pixels;
     for (int h = 0; h < rows; h++)
         for (int done = 0; done < c->columns; done += c->pixels) {
@@ -69,6 +70,7 @@ CF_CALLED void cf_conv_units(const cf_conv *c, const float *x, const float *w, c
                              const float *addend, float *work, float *y, int begin, int end)
 {
     const int parts = (c->panels + c->width - 1) / c->width;
+    const int whole = c->half ? c->panels - 1 : c->panels;
     int copied = -1;
     for (int unit = begin; unit < end; unit++) {
         const int first = unit / parts * c->chunk, part = unit % parts;
@@ -85,13 +87,14 @@ CF_CALLED void cf_conv_units(const cf_conv *c, const float *x, const float *w, c
             const float *panel_w = w + panel * c->sums.weights, *panel_bias = bias + panel * 16;
             const float *more = addend ? addend + at : NULL;
 #if CF_PANELS > 1
-            if (panel + 2 <= stop) {
-                cf_conv_rows(c, 2, rows, from, panel_w, panel_bias, more, y + at);
+            if (panel + 2 <= stop && panel + 2 <= whole) {
+                cf_conv_rows(c, c->tiles[1], 2, rows, from, panel_w, panel_bias, more, y + at);
                 panel += 2;
                 continue;
             }
 #endif
-            cf_conv_rows(c, 1, rows, from, panel_w, panel_bias, more, y + at);
+            cf_tile *const tile = panel < whole ? c->tiles[0] : c->half;
+            cf_conv_rows(c, tile, 1, rows, from, panel_w, panel_bias, more, y + at);
             panel++;
         }
     }

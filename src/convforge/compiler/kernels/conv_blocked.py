@@ -194,6 +194,7 @@ def _emit(layer: Layer, out: Writer) -> None:
     fields = {
         ".sums.weights": str(conv.fan_in * LANES),
         ".tiles": f"CF_TILES({plan.tile})",
+        ".half": f"CF_HALF({plan.tile})" if 0 < layer.output[1] % LANES <= LANES // 2 else "NULL",
         ".panels": str(conv.panels),
         ".width": str(conv.width),
         ".first": "first" if any(first) else "NULL",

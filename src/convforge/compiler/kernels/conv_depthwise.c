@@ -60,7 +60,7 @@ CF_CALLED void cf_depthwise_units(const cf_conv *c, const float *x, const float 
             cf_copy_rows(b, first, rows, c->chunk, map, work);
             from = work;
         }
-        cf_conv_rows(c, 1, rows, from, w + block * c->sums.weights, bias + block * 16L, NULL,
+        cf_conv_rows(c, c->tiles[0], 1, rows, from, w + block * c->sums.weights, bias + block * 16L, NULL,
                      y + block * c->sums.plane + (long)first * c->columns * 16);
     }
 }

@@ -79,6 +79,56 @@ CF_INLINE void cf_sum_tile(const int pixels, const int panels, const int step, c
     }
 }
 
+/* The first 8 channels of a panel, where the others are idle. */
+#if CF_LANES == 16
+typedef float cf_half __attribute__((vector_size(32)));
+#define cf_half_max(a, b) (cf_half)_mm256_max_ps((__m256)(a), (__m256)(b))
+#define cf_half_min(a, b) (cf_half)_mm256_min_ps((__m256)(a), (__m256)(b))
+#else
+typedef cf_vector cf_half;
+#define cf_half_max cf_vector_max
+#define cf_half_min cf_vector_min
+#endif
+#define CF_HALVES ((int)(32 / sizeof(cf_half)))
+
+CF_INLINE void cf_half_tile(const int pixels, const int step, const cf_sums *s,
+                            const float *restrict x, const float *restrict w,
+                            const float *restrict bias, const float *restrict addend,
+                            float *restrict y)
+{
+    const int lanes = (int)(sizeof(cf_half) / sizeof(float));
+    cf_half sum[CF_PIXELS][CF_HALVES];
+    CF_UNROLL
+    for (int v = 0; v < CF_HALVES; v++)
+        CF_UNROLL
+        for (int p = 0; p < pixels; p++)
+            sum[p][v] = *(const cf_half *)(const void *)(bias + v * lanes);
+    for (const cf_tap *tap = s->taps, *end = tap + s->taps_count; tap < end; tap++) {
+        const float *cell = x + tap->offset;
+        for (int k = step < 16 ? 1 : tap->count; k > 0; k--, cell++, w += 16)
+            CF_UNROLL
+            for (int v = 0; v < CF_HALVES; v++) {
+                const cf_half row = *(const cf_half *)(const void *)(w + v * lanes);
+                CF_UNROLL
+                for (int p = 0; p < pixels; p++)
+                    sum[p][v] += cell[p * step] * row;
+            }
+    }
+    const cf_half none = {0}, low = s->low - none, high = s->high - none;
+    const long pixel = s->pixel;
+    CF_UNROLL
+    for (int v = 0; v < CF_HALVES; v++) {
+        if (addend)
+            CF_UNROLL
+            for (int p = 0; p < pixels; p++)
+                sum[p][v] += *(const cf_half *)(const void *)(addend + v * lanes + p * pixel);
+        CF_UNROLL
+        for (int p = 0; p < pixels; p++)
+            *(cf_half *)(void *)(y + v * lanes + p * pixel) =
+                cf_half_min(high, cf_half_max(low, sum[p][v]));
+    }
+}
+
 /* A tile's function, by its panels, pixels and step. Only those that a network calls are made. */
 #define CF_TILE(panels, pixels, step)                                                              \
     CF_CALLED void cf_tile_##panels##_##pixels##_##step(                                           \
@@ -92,6 +142,16 @@ CF_INLINE void cf_sum_tile(const int pixels, const int panels, const int step, c
     make(panels, pixels, 1) make(panels, pixels, 2) make(panels, pixels, 3)                        \
         make(panels, pixels, 4) make(panels, pixels, 16) make(panels, pixels, 32)                  \
             make(panels, pixels, 48) make(panels, pixels, 64)
+#define CF_HALF_TILE(name, pixels, step)                                                           \
+    CF_CALLED void cf_tile_##name##_##pixels##_##step(                                             \
+        const cf_sums *s, const float *x, const float *w, const float *bias, const float *addend,  \
+        float *y)                                                                                  \
+    {                                                                                              \
+        cf_half_tile(pixels, step, s, x, w, bias, addend, y);                                      \
+    }
+#define CF_HALVES_OF(pixels) CF_EVERY_STEP(CF_HALF_TILE, half, pixels)
+#define CF_HALF_NAME(pixels, step) cf_tile_half_##pixels##_##step
+#define CF_HALF(pixels, step) CF_HALF_NAME(pixels, step)
 #if CF_PANELS > 1
 #define CF_TILES_OF(pixels) CF_EVERY_STEP(CF_TILE, 1, pixels) CF_EVERY_STEP(CF_TILE, 2, pixels)
 #define CF_TILE_NAMES(pixels, step)                                                                \
@@ -118,5 +178,6 @@ CF_INLINE void cf_sum_tile(const int pixels, const int panels, const int step, c
 #define CF_EVERY_SIZE(make) make(1) make(2)
 #endif
 CF_EVERY_SIZE(CF_TILES_OF)
+CF_EVERY_SIZE(CF_HALVES_OF)
 #endif
 

@@ -58,9 +58,17 @@ CF_CALLED void cf_pool_mean_all(const float *x, int cells, float *y)
 {
     cf_vector sum[4][CF_VECTORS];
     memset(sum, 0, sizeof sum);
-    for (int i = 0; i < cells; i++)
+    int i = 0;
+    for (; i + 4 <= cells; i += 4)
+        CF_UNROLL
+        for (int k = 0; k < 4; k++)
+            CF_UNROLL
+            for (int v = 0; v < CF_VECTORS; v++)
+                sum[k][v] += cf_load(x + (i + k) * 16L + v * CF_LANES);
+    for (; i < cells; i++)
+        CF_UNROLL
         for (int v = 0; v < CF_VECTORS; v++)
-            sum[i % 4][v] += cf_load(x + i * 16L + v * CF_LANES);
+            sum[0][v] += cf_load(x + i * 16L + v * CF_LANES);
     for (int v = 0; v < CF_VECTORS; v++)
         cf_store(y + v * CF_LANES,
                  (sum[0][v] + sum[1][v] + (sum[2][v] + sum[3][v])) / (float)cells);

@@ -122,6 +122,23 @@ def test_a_number_of_threads_out_of_range_is_refused(artifact_file, threads):
         Runtime(artifact_file, threads=threads)
 
 
+def test_workers_compute_several_images_at_a_time_and_the_same(artifact_file, runtime):
+    many = Runtime(artifact_file, workers=3)
+    assert (many.threads, Runtime(artifact_file, workers=2, threads=2).threads) == (1, 2)
+    draw = np.random.default_rng(0)
+    images = [draw.integers(0, 256, (20 + i, 30, 3), np.uint8) for i in range(7)]
+    np.testing.assert_array_equal(many.probabilities(images), runtime.probabilities(images))
+    x = draw.standard_normal((5, *runtime.input_shape[1:]), np.float32)
+    np.testing.assert_array_equal(many.logits(x), runtime.logits(x))
+    with pytest.raises(DataError, match="expected RGB pixels"):
+        many.probabilities([*images, images[0][0]])
+
+
+def test_less_than_one_worker_is_refused(artifact_file):
+    with pytest.raises(InputError, match="workers is 0; expected 1 or more"):
+        Runtime(artifact_file, workers=0)
+
+
 def test_any_number_of_threads_computes_the_same(artifact_file, runtime):
     x = np.random.default_rng(0).standard_normal((2, 1, 32, 32), np.float32)
     assert runtime.threads == 1

@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from convforge.classifier import Classifier
 
 
-def load(path: str | PathLike[str]) -> Classifier | Runtime:
+def load(path: str | PathLike[str], *, workers: int = 1) -> Classifier | Runtime:
     """Open a file that `save` or `compile` wrote, told apart by its bytes, not its name.
 
-    An artifact loads without torch. Raises ClassifierError or ArtifactError where the file is
-    damaged or of another version, InputError where there is no such file.
+    `workers` is how many images an artifact computes at a time where it is given several; torch has
+    threads of its own. An artifact loads without torch.
+
+    Raises ClassifierError or ArtifactError where the file is damaged or of another version,
+    InputError where there is no such file.
     """
     file = Path(path)
     if not file.is_file():
@@ -27,7 +30,7 @@ def load(path: str | PathLike[str]) -> Classifier | Runtime:
             f"{file}: no such file; expected a classifier (.safetensors) or a compiled artifact"
         )
     if _is_artifact(file):
-        return Runtime(file)
+        return Runtime(file, workers=workers)
     try:
         from convforge.classifier import Classifier  # noqa: PLC0415  (imports torch)
     except ModuleNotFoundError as error:

@@ -11,6 +11,7 @@ import ctypes
 import itertools
 import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from convforge.prediction import top_predictions
 from convforge.seal import check_seal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from os import PathLike
 
     from numpy.typing import NDArray
@@ -50,16 +51,26 @@ class Runtime:
 
     `level` names the instruction-set level to run at ("avx512", "avx2", "baseline"), the best one
     the CPU has where it is left out; `threads` is how many compute one input, those that it was
-    compiled for where it is left out. Raises ArtifactError where the file is not a whole artifact
-    of this version, or where the level or the threads are not to be had.
+    compiled for where it is left out. `workers` is how many of the images that `probabilities` and
+    `logits` are given are computed at a time, each by one thread unless `threads` says otherwise:
+    slower for each, and faster for all together. Raises ArtifactError where the file is not a whole
+    artifact of this version, or where the level or the threads are not to be had; InputError where
+    `workers` is below 1.
 
     Opening an artifact runs code from the file: open only what you trust.
     """
 
     def __init__(
-        self, path: str | PathLike[str], *, level: str | None = None, threads: int | None = None
+        self,
+        path: str | PathLike[str],
+        *,
+        level: str | None = None,
+        threads: int | None = None,
+        workers: int = 1,
     ) -> None:
         self.path = Path(path).resolve()
+        if workers < 1:
+            raise InputError(f"{self.path}: workers is {workers}; expected 1 or more")
         check_seal(self.path)
         try:
             self._library = ctypes.CDLL(str(self.path))
@@ -72,7 +83,9 @@ class Runtime:
             raise ArtifactError(
                 f"{self.path}: lacks a part of an artifact's interface ({error}); compile it again"
             ) from None
-        self._level, self._threads = level, threads
+        self._level = level
+        self._threads = 1 if workers > 1 and threads is None else threads
+        self._pool = _pool(self, workers) if workers > 1 else None
         self._local = threading.local()
         self.input_shape = _shape(self._library.cf_input_shape())
         self.output_shape = _shape(self._library.cf_output_shape())
@@ -145,19 +158,23 @@ class Runtime:
         """
         preprocess = self.preprocess
         result = np.empty((len(images), len(self.classes)), np.float32)
-        context = self._context()
-        for row, image in zip(result, images, strict=True):
+        for image in images:
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
                 raise DataError(
                     f"an image of {image.dtype} {list(image.shape)}; expected RGB pixels, uint8 "
                     "[H, W, 3]; `predict` takes other kinds of images"
                 )
-            height, width = image.shape[:2]
             # Raises DataError where the preprocessing has no room for it.
-            preprocess.resized_size(height=height, width=width)
+            preprocess.resized_size(height=image.shape[0], width=image.shape[1])
+
+        def compute(image: NDArray[np.uint8], row: NDArray[np.float32]) -> None:
+            height, width = image.shape[:2]
             pixels = np.ascontiguousarray(image)
+            context = self._context()
             status = self._library.cf_predict(context, _data(pixels), width, height, _data(row))
             assert status == 0, "the artifact's limits are the preprocessing's"
+
+        self._for_each(compute, images, result)
         return result
 
     def logits(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -178,9 +195,11 @@ class Runtime:
             )
         inputs = np.ascontiguousarray(x)
         result = np.empty((len(inputs), self.output_shape[1]), np.float32)
-        context = self._context()
-        for row, image in zip(result, inputs, strict=True):
-            self._library.cf_run(context, _data(image), _data(row))
+
+        def compute(image: NDArray[np.float32], row: NDArray[np.float32]) -> None:
+            self._library.cf_run(self._context(), _data(image), _data(row))
+
+        self._for_each(compute, inputs, result)
         return result
 
     def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -222,6 +241,14 @@ class Runtime:
             )
         return np.ascontiguousarray(x)
 
+    def _for_each(
+        self, compute: Callable[[Any, Any], None], images: Iterable[Any], rows: NDArray[np.float32]
+    ) -> None:
+        """Compute every image into its row, as many at a time as there are workers."""
+        run = map if self._pool is None or len(rows) < 2 else self._pool.map
+        for _ in run(compute, images, rows):
+            pass
+
     def _context(self) -> int:
         # The calling thread's own.
         if not hasattr(self._local, "context"):
@@ -244,6 +271,13 @@ class Runtime:
             )
             raise ArtifactError(f"{self.path}: {reason}")
         return int(context)
+
+
+def _pool(owner: Runtime, workers: int) -> ThreadPoolExecutor:
+    """Threads that go with their owner."""
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="convforge")
+    weakref.finalize(owner, pool.shutdown, wait=False)
+    return pool
 
 
 class _Context:

@@ -29,9 +29,9 @@ def model(module):
 
 @pytest.mark.parametrize("name", PEERS)
 def test_every_engine_computes_the_model(model, module, name, tmp_path):
-    if name != "torch":
+    if not name.startswith("torch"):
         pytest.importorskip(name)
-        pytest.importorskip("onnxscript")
+        pytest.importorskip("pnnx" if name == "ncnn" else "onnxscript")
     before = torch.get_num_threads()
     try:
         engine = PEERS[name](model, tmp_path, threads=1)
@@ -54,7 +54,9 @@ def test_ours_is_the_artifact(module, tmp_path):
     np.testing.assert_array_equal(engine.run(x), runtime.run(x))
 
 
-@pytest.mark.parametrize(("name", "extra"), [("onnxruntime", "bench"), ("openvino", "bench")])
+@pytest.mark.parametrize(
+    ("name", "extra"), [("onnxruntime", "bench"), ("openvino", "bench"), ("ncnn", "bench")]
+)
 def test_an_engine_that_is_not_installed_says_what_brings_it(
     model, name, extra, tmp_path, monkeypatch
 ):

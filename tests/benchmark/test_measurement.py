@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from convforge.benchmark import measurement
-from convforge.benchmark.engines import PEERS, Engine
+from convforge.benchmark.engines import PEERS, USUAL, Engine
 from convforge.benchmark.measurement import LayerTiming, machine, measure
 from convforge.errors import InputError, PackageError, UnsupportedError
 from convforge.runtime import Runtime
@@ -17,7 +17,7 @@ def test_an_artifact_is_timed_alone(artifact_file):
     assert [one.engine for one in found.timings] == ["convforge"]
     assert found.timings[0].error is None
     assert 0 < found.timings[0].min_ms <= found.timings[0].median_ms
-    assert found.skipped == dict.fromkeys(PEERS, "an artifact holds no model that it could run")
+    assert found.skipped == dict.fromkeys(USUAL, "an artifact holds no model that it could run")
     layers = Runtime(artifact_file).layers
     assert [(one.name, one.kernel, one.macs) for one in found.layers] == [
         (one.name, one.kernel, one.macs) for one in layers

@@ -7,11 +7,15 @@ installed, UnsupportedError where it cannot take the model.
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib
 import io
+import subprocess
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
 
 from convforge.errors import PackageError, UnsupportedError
 from convforge.runtime import Runtime
@@ -21,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from convforge.compiler.models import Model
@@ -39,25 +42,48 @@ class Engine:
     run: Run
 
 
-def convforge(artifact: Path, *, threads: int) -> tuple[Engine, Runtime]:
+def convforge(artifact: Path, *, threads: int, level: str | None = None) -> tuple[Engine, Runtime]:
     """The artifact, and its runtime."""
-    runtime = Runtime(artifact, threads=threads)
+    runtime = Runtime(artifact, threads=threads, level=level)
     return Engine("convforge", f"{__version__}, {runtime.level}", runtime.run), runtime
 
 
 def torch_eager(model: Model, _folder: Path, *, threads: int) -> Engine:
     """Torch as it is, in inference mode. Sets torch's number of threads."""
+    torch, module = _torch_module(model, threads=threads)
+    return _torch_engine("torch", torch, module, memory_format=torch.contiguous_format)
+
+
+def torch_channels_last(model: Model, _folder: Path, *, threads: int) -> Engine:
+    """Torch with weights and images in the order that its kernels on CPUs like better."""
+    torch, module = _torch_module(model, threads=threads)
+    form = torch.channels_last
+    moved = copy.deepcopy(module).to(memory_format=form)
+    return _torch_engine("torch-channels-last", torch, moved, memory_format=form)
+
+
+def torch_compile(model: Model, _folder: Path, *, threads: int) -> Engine:
+    """Torch's own compiler; its first run takes long."""
+    torch, module = _torch_module(model, threads=threads)
+    compiled = torch.compile(copy.deepcopy(module))
+    return _torch_engine("torch-compile", torch, compiled, memory_format=torch.contiguous_format)
+
+
+def _torch_module(model: Model, *, threads: int) -> tuple[Any, Any]:
     torch = _import("torch", extra="train")
     if model.module is None:
         raise UnsupportedError("the model is no torch module")
-    module = model.module.eval()
     torch.set_num_threads(threads)
+    return torch, model.module.eval()
 
+
+def _torch_engine(name: str, torch: Any, module: Any, *, memory_format: Any) -> Engine:
     def run(x: Array) -> Array:
         with torch.inference_mode():
-            return module(torch.from_numpy(x)).numpy()  # type: ignore[no-any-return]
+            image = torch.from_numpy(x).contiguous(memory_format=memory_format)
+            return module(image).numpy()  # type: ignore[no-any-return]
 
-    return Engine("torch", torch.__version__, run)
+    return Engine(name, torch.__version__, run)
 
 
 def onnxruntime(model: Model, folder: Path, *, threads: int) -> Engine:
@@ -88,7 +114,54 @@ def openvino(model: Model, folder: Path, *, threads: int) -> Engine:
     return Engine("openvino", version, lambda x: compiled(x)[0])
 
 
-PEERS = {"torch": torch_eager, "onnxruntime": onnxruntime, "openvino": openvino}
+def ncnn(model: Model, folder: Path, *, threads: int) -> Engine:
+    """ncnn, converted by pnnx, with float32 everywhere; it takes one image at a time."""
+    engine = _import("ncnn", extra="bench")
+    pnnx = _import("pnnx", extra="bench")
+    torch, module = _torch_module(model, threads=threads)
+    if model.graph.input_shape[0] != 1:
+        raise UnsupportedError("it takes one image at a time")
+    example = torch.zeros(model.graph.input_shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.trace(module, example).save(folder / "ncnn.pt")
+    sizes = f"inputshape=[{','.join(map(str, example.shape))}]f32"
+    subprocess.run(  # noqa: S603  (pnnx, no shell)
+        [pnnx.EXEC_PATH, folder / "ncnn.pt", sizes, "fp16=0"], capture_output=True, check=True
+    )
+    net = engine.Net()
+    net.opt.num_threads = threads
+    for option in (
+        "use_fp16_packed",
+        "use_fp16_storage",
+        "use_fp16_arithmetic",
+        "use_bf16_storage",
+    ):
+        setattr(net.opt, option, False)
+    if net.load_param(str(folder / "ncnn.ncnn.param")) or net.load_model(
+        str(folder / "ncnn.ncnn.bin")
+    ):
+        raise UnsupportedError("pnnx could not convert it")
+
+    def run(x: Array) -> Array:
+        extractor = net.create_extractor()
+        extractor.input("in0", engine.Mat(x[0]))
+        _, result = extractor.extract("out0")
+        return np.array(result)[None]
+
+    return Engine("ncnn", engine.__version__, run)
+
+
+# Those that are timed where nobody names any come first.
+PEERS = {
+    "torch": torch_eager,
+    "onnxruntime": onnxruntime,
+    "openvino": openvino,
+    "torch-channels-last": torch_channels_last,
+    "torch-compile": torch_compile,
+    "ncnn": ncnn,
+}
+USUAL = tuple(PEERS)[:3]
 
 
 def _import(name: str, *, extra: str) -> Any:

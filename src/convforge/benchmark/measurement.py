@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convforge.benchmark import engines
-from convforge.benchmark.engines import PEERS, Engine
+from convforge.benchmark.engines import PEERS, USUAL, Engine
 from convforge.compiler.backend.selftest import make_input
 from convforge.compiler.compilation import compile as compile_model
 from convforge.compiler.ir.reference import evaluate
-from convforge.compiler.models import Model, read_model
+from convforge.compiler.models import Compilable, Model, read_model
 from convforge.errors import InputError, PackageError, UnsupportedError
 from convforge.seal import is_sealed
 
@@ -86,34 +86,35 @@ class Benchmark:
 
 
 def measure(
-    model: str | Path,
+    model: Compilable,
     *,
     threads: int = 1,
+    level: str | None = None,
     rounds: int = 30,
     input_shape: Shape | None = None,
-    peers: Sequence[str] = tuple(PEERS),
+    peers: Sequence[str] = USUAL,
     layers: bool = False,
     progress: Callable[[int, int, str], None] = lambda _done, _total, _what: None,
 ) -> Benchmark:
-    """Time a model: an artifact, or anything that `compile` takes by name.
+    """Time a model: an artifact, or anything that `compile` takes.
 
-    `peers` are the other engines, by their names in PEERS; an artifact holds nothing that they
-    could run. Raises InputError where `rounds` is below 1 or a peer is unknown, and what `compile`
-    raises.
+    `level` is the artifact's instruction-set level, the best one where it is left out. `peers` are
+    the other engines, by their names in PEERS; an artifact holds nothing that they could run.
+    Raises InputError where `rounds` is below 1 or a peer is unknown, and what `compile` raises.
     """
     unknown = [name for name in peers if name not in PEERS]
     if rounds < 1 or unknown:
         found = f"rounds is {rounds}" if rounds < 1 else f"engine {unknown[0]!r} is not known"
         raise InputError(f"benchmark: {found}; at least 1 round, with {', '.join(PEERS)}")
     with tempfile.TemporaryDirectory(prefix="convforge-") as name:
-        folder, label = Path(name), Path(model).name
-        artifact, found_model = Path(model), None
-        if not (artifact.is_file() and is_sealed(artifact)):
+        folder, artifact, found_model = Path(name), _artifact(model), None
+        label = Path(model).name if isinstance(model, str | Path) else type(model).__name__
+        if artifact is None:
             progress(0, 0, f"compiling {label}")
             artifact = folder / "model.so"
             found_model = read_model(model, input_shape=input_shape)
             compile_model(model, artifact, threads=threads, input_shape=input_shape)
-        ours, runtime = engines.convforge(artifact, threads=threads)
+        ours, runtime = engines.convforge(artifact, threads=threads, level=level)
         others, skipped = _prepare(found_model, peers, folder, threads=threads)
         ready = [ours, *others]
         x = make_input(runtime.input_shape, None)
@@ -132,6 +133,14 @@ def measure(
             machine=machine(),
             load_average=round(os.getloadavg()[0], 1),
         )
+
+
+def _artifact(model: Compilable) -> Path | None:
+    """The file where the model is an artifact already."""
+    if not isinstance(model, str | Path):
+        return None
+    path = Path(model)
+    return path if path.is_file() and is_sealed(path) else None
 
 
 def machine() -> str:

@@ -209,7 +209,7 @@ def evaluate(
     )
     corruptions = [Corruption(name, severity) for name in names]
     with console.progress_bar(f"loading {file.name}") as progress:
-        model = load(file)
+        model = load(file, workers=os.cpu_count() or 1)
         from convforge.evaluation import evaluate as measure  # noqa: PLC0415  (the verb's name)
 
         started = time.perf_counter()

@@ -25,7 +25,8 @@ BENCHMARK_EXAMPLES = (
     "convforge benchmark cats.safetensors --layers\n\n"
     "convforge benchmark detector.onnx --shape 1,3,480,640 --engine onnxruntime --json"
 )
-ENGINES = ("torch", "onnxruntime", "openvino")
+USUAL = ("torch", "onnxruntime", "openvino")
+ENGINES = (*USUAL, "torch-channels-last", "torch-compile", "ncnn")
 
 
 def benchmark(
@@ -42,7 +43,10 @@ def benchmark(
     rounds: Annotated[int, typer.Option(help="Timed runs of each engine.", min=1)] = 30,
     engine: Annotated[
         list[str] | None,
-        typer.Option(help=f"Which others to time: {', '.join(ENGINES)}, or none; can be repeated."),
+        typer.Option(
+            help=f"Which others to time: {', '.join(ENGINES)}, or none; can be repeated. "
+            f"By default {', '.join(USUAL)}."
+        ),
     ] = None,
     layers: Annotated[bool, typer.Option("--layers", help="Time every layer too.")] = False,
     shape: ShapeOption = None,
@@ -53,7 +57,7 @@ def benchmark(
     Engines take turns, so that whatever else the machine does meets all alike; how far each is off
     from the model in float64 stands beside its time. Engines that are not installed are named.
     """
-    peers = ENGINES if engine is None else tuple(name for name in engine if name != "none")
+    peers = USUAL if engine is None else tuple(name for name in engine if name != "none")
     input_shape = sizes_from(shape)
     found = []
     with console.progress_bar("importing") as progress:

@@ -1,5 +1,6 @@
 """The commands that put a classifier to use: `compile` and `predict`."""
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -158,7 +159,7 @@ def predict(
     part = open_paths(paths)
     failed: list[str] = []
     with console.progress_bar(f"loading {file.name}", streaming=output is None) as progress:
-        model = load(file)
+        model = load(file, workers=os.cpu_count() or 1)
         started = time.perf_counter()
         answers = _watched(
             predict_images(model, part, top=top),

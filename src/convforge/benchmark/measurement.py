@@ -23,7 +23,7 @@ from convforge.benchmark.engines import PEERS, USUAL, Engine
 from convforge.compiler.backend.selftest import make_input
 from convforge.compiler.compilation import compile as compile_model
 from convforge.compiler.ir.reference import evaluate
-from convforge.compiler.models import Compilable, Model, read_model
+from convforge.compiler.models import Model, read_model
 from convforge.errors import InputError, PackageError, UnsupportedError
 from convforge.seal import is_sealed
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from convforge.benchmark.engines import Array
+    from convforge.compiler.models import Compilable
     from convforge.compiler.ir.graph import Shape
     from convforge.runtime import Runtime
 

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from convforge.benchmark.engines import Array
-    from convforge.compiler.models import Compilable
     from convforge.compiler.ir.graph import Shape
+    from convforge.compiler.models import Compilable
     from convforge.runtime import Runtime
 
 PAUSE_S = 0.005  # longer than any engine's threads spin for more work

@@ -1,6 +1,9 @@
 """A service of the digits' artifact, and clients that ask it without a socket."""
 
 import io
+import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +13,8 @@ from convforge.runtime import Runtime
 from convforge.serving.api import create_app
 from convforge.serving.service import Service
 from convforge.serving.settings import Settings
+
+MAIN = "from convforge.cli.main import main; main()"
 
 
 @pytest.fixture(scope="session")
@@ -55,3 +60,25 @@ def png():
         return file.getvalue()
 
     return make
+
+
+@pytest.fixture
+def start(artifact_file):
+    """Start a server in a process of its own; gives that, and its address once it listens."""
+    started = []
+
+    def begin(*options, before=""):
+        command = [sys.executable, "-c", before + MAIN, "serve", artifact_file, "--port", "0"]
+        process = subprocess.Popen(
+            [*map(str, command), *options], stderr=subprocess.PIPE, text=True
+        )
+        started.append(process)
+        first = json.loads(process.stderr.readline())
+        assert first["event"] == "serving"
+        return process, first["address"]
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stderr.close()

@@ -89,7 +89,7 @@ def test_what_waits_too_long_is_refused_and_leaves_the_queue(make_workers):
     async def ask():
         first = asyncio.create_task(workers.run(gate))
         await begun(gate)
-        with pytest.raises(RequestError, match="waited 0.05 s for its turn") as caught:
+        with pytest.raises(RequestError, match=r"waited 0\.05 s for its turn") as caught:
             await workers.run(lambda: ran.append(1))
         assert caught.value.status == 503
         assert workers.waiting == 0

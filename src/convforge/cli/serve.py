@@ -67,10 +67,10 @@ def serve(
     from convforge.serving.server import address_of, listen  # noqa: PLC0415
     from convforge.serving.server import serve as answer  # noqa: PLC0415
     from convforge.serving.service import open_service  # noqa: PLC0415
-    from convforge.serving.settings import Settings, processors  # noqa: PLC0415
+    from convforge.serving.settings import Settings  # noqa: PLC0415
 
     settings = Settings(
-        workers=max(1, processors() // (threads or 1)) if workers is None else workers,
+        workers=workers,
         queue=queue,
         max_bytes=max_bytes,
         max_files=max_files,

@@ -73,7 +73,16 @@ def create_app(service: Service) -> ASGIApp:
     app.include_router(inference)
     for kind in (InputError, HTTPException, RequestValidationError, ClientDisconnect, Exception):
         app.add_exception_handler(kind, _refuse)
+    _tell_name(app, service.name)
     return Gate(app, service)
+
+
+def _tell_name(app: FastAPI, name: str) -> None:
+    """In the OpenAPI document, the one model's name is the only one that a path may have."""
+    for path, operations in app.openapi()["paths"].items():
+        if "{name}" in path:
+            for operation in operations.values():
+                operation["parameters"][0]["schema"]["enum"] = [name]
 
 
 @router.get("/", response_class=HTMLResponse, include_in_schema=False)

@@ -22,12 +22,13 @@ class Json(Response):
 
 def refusal(error: ConvforgeError) -> Json:
     """What is answered where something given cannot be used: 422, or the status that it carries."""
-    status, headers = 422, {}
-    if isinstance(error, RequestError):
-        status = error.status
-        if error.retry_after is not None:
-            headers["Retry-After"] = str(error.retry_after)
-        if status == 401:
-            # The second lets people open the page: browsers ask for it by themselves.
-            headers["WWW-Authenticate"] = 'Bearer, Basic realm="convforge"'
-    return Json({"error": str(error)}, status_code=status, headers=headers)
+    if not isinstance(error, RequestError):
+        return Json({"error": str(error)}, status_code=422)
+    response = Json({"error": str(error)}, status_code=error.status)
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    if error.status == 401:
+        # The first lets people open the page: browsers ask for a password by themselves.
+        response.headers.append("WWW-Authenticate", 'Basic realm="convforge"')
+        response.headers.append("WWW-Authenticate", "Bearer")
+    return response

@@ -14,6 +14,7 @@ from convforge.prediction import top_predictions
 from convforge.runtime import Runtime
 from convforge.seal import is_sealed
 from convforge.serving.metrics import Metrics
+from convforge.serving.settings import processors
 from convforge.serving.workers import Workers
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Service:
         self.runtime, self.name, self.settings = runtime, name, settings
         self.card = runtime.card
         self.workers = Workers(
-            settings.workers,
+            settings.workers or max(1, processors() // runtime.threads),
             queue=settings.queue,
             timeout_s=settings.timeout_s,
             prepare=runtime.selftest,  # in the thread's own context, which that makes

@@ -13,13 +13,13 @@ from convforge.images.decode import MAX_PIXELS
 class Settings:
     """The limits of a server, and its key.
 
-    `workers` predict at a time, `queue` requests wait for one; `max_bytes` of a body, `max_files`
-    in it, `max_pixels` of a picture; `timeout_s` seconds that a body may take to arrive and that a
-    request may wait. With `api_key`, nothing but the state of health is told without it. Raises
-    InputError for a value out of range.
+    `workers` predict at a time, where it is None as many as the processors have room for; `queue`
+    requests wait for one; `max_bytes` of a body, `max_files` in it, `max_pixels` of a picture;
+    `timeout_s` seconds that a body may take to arrive and that a request may wait. With `api_key`,
+    nothing but the state of health is told without it. Raises InputError for a value out of range.
     """
 
-    workers: int = 1
+    workers: int | None = None
     queue: int = 64
     max_bytes: int = 20_000_000
     max_files: int = 32
@@ -35,10 +35,9 @@ class Settings:
             ("max_files", 1),
             ("max_pixels", 1),
         ):
-            if getattr(self, name) < least:
-                raise InputError(
-                    f"server: {name} is {getattr(self, name)}; expected at least {least}"
-                )
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise InputError(f"server: {name} is {value}; expected at least {least}")
         if self.max_pixels > MAX_PIXELS:
             raise InputError(
                 f"server: max_pixels is {self.max_pixels}; expected at most {MAX_PIXELS}"

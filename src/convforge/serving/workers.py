@@ -42,6 +42,7 @@ class Workers:
         self, count: int, *, queue: int, timeout_s: float, prepare: Callable[[], object]
     ) -> None:
         self._timeout_s = timeout_s
+        self.count = count
         self._room = count + queue
         self._waiting: deque[_Job] = deque()
         self._busy = 0

@@ -22,12 +22,11 @@ export class Remote {
   }
 
   /**
-   * Probabilities of the classes. A picture that has a `file` is sent as it is, where the server
-   * reads its kind; of any other the pixels.
+   * Probabilities of the classes. A picture from a file is sent as it is where the server reads its
+   * kind, else as PNG; frames and covered pictures as bare pixels, for there are many of them.
    */
   async predict(image) {
-    const known = SENT_AS_IS.includes(image.file?.type);
-    const body = known ? image.file : await encode(image);
+    const body = await packed(image);
     const headers = { "Content-Type": body.type };
     const answer = await ask(`predict?top=${this.classes.length}`, { method: "POST", headers, body });
     const probabilities = new Float32Array(this.classes.length);
@@ -59,9 +58,20 @@ async function ask(path, options) {
   }
 }
 
-/** A PNG with the same pixels. */
-function encode({ data, width, height }) {
-  const canvas = new OffscreenCanvas(width, height);
-  canvas.getContext("2d").putImageData(new ImageData(data, width), 0, 0);
-  return canvas.convertToBlob({ type: "image/png" });
+function packed({ data, width, height, file }) {
+  if (SENT_AS_IS.includes(file?.type)) {
+    return file;
+  }
+  if (file) {
+    const canvas = new OffscreenCanvas(width, height);
+    canvas.getContext("2d").putImageData(new ImageData(data, width), 0, 0);
+    return canvas.convertToBlob({ type: "image/png" }); // which waits for the browser to be idle
+  }
+  const rgb = new Uint8Array(3 * width * height);
+  for (let from = 0, to = 0; from < data.length; from += 4) {
+    rgb[to++] = data[from];
+    rgb[to++] = data[from + 1];
+    rgb[to++] = data[from + 2];
+  }
+  return new Blob([`P6 ${width} ${height} 255\n`, rgb], { type: "image/x-portable-pixmap" });
 }

@@ -95,6 +95,10 @@ def test_a_socket_has_an_address():
     with listen("127.0.0.1", 0) as listener:
         host, port = listener.getsockname()
         assert address_of(listener) == f"http://{host}:{port}"
+        with socket.create_connection((host, port)):
+            accepted, _ = listener.accept()
+            with accepted:
+                assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         with pytest.raises(InputError, match=rf"127.0.0.1:{port}: cannot listen there \(Address"):
             listen("127.0.0.1", port)
 

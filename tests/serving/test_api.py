@@ -108,6 +108,23 @@ def test_damaged_pictures_never_break_the_server(client, png, data):
     assert answer.status_code == 200 or answer.json()["error"]
 
 
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damaged_forms_never_break_the_server(client, png, data):
+    head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n'
+    body = bytearray(head + b"Content-Type: image/png\r\n\r\n" + png() + b"\r\n--x--\r\n")
+    for _ in range(data.draw(st.integers(1, 6))):
+        body[data.draw(st.integers(0, len(head) + 30))] = data.draw(st.integers(0, 255))
+    body = body[: data.draw(st.integers(len(head), len(body)))]
+    answer = client.post(
+        "/predict",
+        content=bytes(body),
+        headers={"Content-Type": "multipart/form-data; boundary=x"},
+    )
+    assert answer.status_code in {200, 400, 422}
+    assert answer.status_code == 200 or answer.json()["error"]
+
+
 class Slow:
     """A service's work, held until it is let go."""
 

@@ -64,7 +64,10 @@ def test_what_brings_no_picture_is_refused():
 
 def test_damaged_forms_are_refused():
     refused(request(b"x", kind="multipart/form-data"), 400, "Missing boundary")
-    refused(request(b"nothing", kind="multipart/form-data; boundary=x"), 400, "cannot be read")
+    refused(request(b"nothing", kind="multipart/form-data; boundary=x"), 400, "end is missing")
+    cut = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nabc'
+    refused(request(cut, kind="multipart/form-data; boundary=x"), 400, "end is missing")
+    refused(request(b"--y--", kind="multipart/form-data; boundary=x"), 400, "end is missing")
     refused(form((b'filename="a.png"', b"")), 400, "cannot be read")
 
 

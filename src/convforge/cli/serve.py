@@ -95,6 +95,7 @@ def log_as_json() -> None:
     handler.setFormatter(_JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # starts and ends are told here
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # who sent the form is told
 
 
 class _JsonLines(logging.Formatter):

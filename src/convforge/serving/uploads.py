@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -44,6 +45,7 @@ async def read_body(request: Request, *, timeout_s: float) -> bytes:
 
 async def _read_form(request: Request, *, max_files: int) -> list[Picture]:
     pictures = []
+    _check_end(await request.body(), kind=request.headers["content-type"])
     try:
         async with request.form(max_files=max_files, max_fields=max_files) as form:
             for field, value in form.multi_items():
@@ -60,6 +62,13 @@ async def _read_form(request: Request, *, max_files: int) -> list[Picture]:
     if not pictures:
         raise RequestError(f"the form has no files; {HOW}", status=400)
     return pictures
+
+
+def _check_end(body: bytes, *, kind: str) -> None:
+    """Refuse a form that was cut short: its parser would leave out the last file in silence."""
+    boundary = parse_options_header(kind)[1].get(b"boundary")
+    if boundary is not None and not body.rstrip().endswith(b"--" + boundary + b"--"):
+        raise RequestError("the form is damaged or cut short: its end is missing", status=400)
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "version": "",
     "files": "",
     "html_page": "",
+    "page_source": "card",
     "seal": "",
     "prediction": "",
     "images": "",
@@ -37,7 +38,7 @@ MAY_IMPORT = {
     "compiler.frontends": "compiler.ir",
     "compiler.kernels": "compiler.c compiler.ir images",
     "compiler.passes": "compiler.ir compiler.kernels",
-    "compiler.backend": "card compiler.c compiler.ir compiler.kernels seal",
+    "compiler.backend": "card compiler.c compiler.ir compiler.kernels page_source seal",
     "compiler.pipeline": "card compiler.backend compiler.ir compiler.passes",
     "compiler.dump": "compiler.backend compiler.ir",
     "compiler.models": "card classifier compiler.frontends compiler.ir networks pretrained",
@@ -46,7 +47,7 @@ MAY_IMPORT = {
     "compiler.proof",
     "compiler.compilation": "compiler.backend compiler.dump compiler.models compiler.pipeline "
     "compiler.proof compiler.web_page",
-    "serving": "",
+    "serving": "images page_source prediction runtime seal",
     "runtime": "card images prediction seal",
     "loading": "classifier runtime seal",
     "torch_backend": "compiler.compilation runtime",
@@ -56,7 +57,11 @@ MAY_IMPORT = {
     "runtime training",
 }
 FOR_ALL = {"errors", "files", "version"}
-HEAVY = {"onnx", "onnxruntime", "openvino", "pyarrow", "sklearn", "timm", "torch", "torchvision"}
+SERVING = {"fastapi", "prometheus_client", "pydantic", "python_multipart", "starlette", "uvicorn"}
+HEAVY = {
+    *("onnx", "onnxruntime", "openvino", "pyarrow", "sklearn", "timm", "torch", "torchvision"),
+    *SERVING,
+}
 AT_THE_TOP = {
     "onnx": {"compiler.frontends"},
     "torch": {
@@ -68,6 +73,7 @@ AT_THE_TOP = {
         "torch_backend",
         "training",
     },
+    **{package: {"serving"} for package in SERVING},
 }
 TALKS_OR_EXITS = {"exit", "input", "os._exit", "print", "quit", "sys.exit", "SystemExit"}
 STREAMS = {"sys.stderr", "sys.stdin", "sys.stdout"}

@@ -126,3 +126,21 @@ def test_fashion_mnist_measures_the_test_part_once(repository, tmp_path):
     assert found["interval"][0] <= found["top1"] <= found["interval"][1]
     assert found["recipe"]["augment"]["flip"] is True
     assert 0 < found["training_seconds"] < found["seconds"]
+
+
+@pytest.mark.slow
+def test_serving_asks_every_server_for_the_same_and_soaks_one(repository):
+    small = ("--levels", 1, 3, "--seconds", 0.5, "--rounds", 1, "--workers", 1)
+    found = lines(repository, "serving.py", *small)
+    assert [line["system"] for line in found] == ["convforge", "torch", "onnxruntime"]
+    for line in found:
+        assert line["difference"] < 1e-4
+        assert set(line["by_level"]) == {"1", "3"}
+        for level in line["by_level"].values():
+            assert level["requests_per_s"] > 0
+            assert level["p99_ms"] >= level["p50_ms"] > 0
+        assert line["peak_bytes"] >= line["rss_bytes"] > 0
+    (soaked,) = lines(repository, "serving.py", "--soak", 0.05, "--workers", 1, "--queue", 1)
+    assert soaked["well"]
+    assert soaked["asked"] == soaked["answered"] + soaked["refused"]
+    assert soaked["refused"] > 0

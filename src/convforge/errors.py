@@ -10,6 +10,7 @@
     │   ├── ArtifactError       a compiled artifact that is damaged or of another version
     │   ├── UnsupportedError    a model that the compiler does not understand, naming the layer
     │   ├── OutputError         a path that cannot be written
+    │   ├── RequestError        a request that the server refuses, with its HTTP status
     │   ├── PackageError        an optional package that is missing, naming the extra to install
     │   └── ToolchainError      no C compiler, or one that failed
     ├── Interrupted             a training that a signal stopped, after its state was saved
@@ -59,6 +60,17 @@ class UnsupportedError(InputError):
 
 class OutputError(InputError):
     """A path that cannot be written."""
+
+
+class RequestError(InputError):
+    """A request that the server refuses: `status` is HTTP's, `retry_after` seconds until another.
+
+    `retry_after` is None where the same request would be refused again.
+    """
+
+    def __init__(self, message: str, *, status: int, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.status, self.retry_after = status, retry_after
 
 
 class PackageError(InputError):

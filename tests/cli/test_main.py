@@ -9,7 +9,7 @@ from convforge.cli.main import app, run
 from convforge.errors import VerifyError
 from convforge.version import __version__
 
-COMMANDS = ("train", "evaluate", "predict", "compile", "benchmark", "list", "describe")
+COMMANDS = ("train", "evaluate", "predict", "compile", "serve", "benchmark", "list", "describe")
 PROGRAM = "from convforge.cli.main import main; main()"
 
 
@@ -24,7 +24,8 @@ def test_every_command_has_help_with_an_example(cli, command):
     result = cli(command, "--help")
     assert result.code == 0
     assert f"convforge {command} " in result.out.partition("Examples:")[2]
-    assert "--json" in result.out
+    # A server answers with JSON, and logs it.
+    assert ("--json" in result.out) == (command != "serve")
 
 
 def test_help_names_every_command_and_a_first_round(cli):
@@ -32,7 +33,7 @@ def test_help_names_every_command_and_a_first_round(cli):
     assert result.code == 0
     for command in COMMANDS:
         assert f"│ {command} " in result.out
-    for command in ("train", "evaluate", "compile", "predict"):
+    for command in ("train", "evaluate", "compile", "predict", "serve"):
         assert f"convforge {command} digits" in result.out
 
 

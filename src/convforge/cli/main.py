@@ -1,6 +1,6 @@
 """The command line: `convforge COMMAND`, its commands in one list, and what its exit codes mean.
 
-    0    done
+    0    done; a server that SIGTERM ended, having answered what it accepted
     1    a defect in convforge
     2    something given cannot be used; one paragraph on stderr says what, and what would be
     130  interrupted with Ctrl-C
@@ -17,16 +17,20 @@ from typing import Annotated
 
 import typer
 
-from convforge.cli import console, inspect, learn, measure, ship
+from convforge.cli import console, inspect, learn, measure, serve, ship
 from convforge.errors import ConvforgeError, InputError, Interrupted
 from convforge.version import __version__
 
 # What `pip install "convforge[EXTRA]"` brings, by the name that Python imports it by.
 EXTRAS = {
+    "fastapi": "serve",
     "onnx": "onnx",
+    "prometheus_client": "serve",
+    "python_multipart": "serve",
     "sklearn": "train",
     "torch": "train",
     "torchvision": "train",
+    "uvicorn": "serve",
     "ziglang": "compile",
 }
 
@@ -37,13 +41,15 @@ app = typer.Typer(
     "convforge train digits --network lenet5_relu\n\n"
     "convforge evaluate digits.safetensors digits\n\n"
     "convforge compile digits.safetensors\n\n"
-    "convforge predict digits.so scan.png",
+    "convforge predict digits.so scan.png\n\n"
+    "convforge serve digits.so",
 )
 for command, epilog in (
     (learn.train, learn.TRAIN_EXAMPLES),
     (learn.evaluate, learn.EVALUATE_EXAMPLES),
     (ship.predict, ship.PREDICT_EXAMPLES),
     (ship.compile_model, ship.COMPILE_EXAMPLES),
+    (serve.serve, serve.SERVE_EXAMPLES),
     (measure.benchmark, measure.BENCHMARK_EXAMPLES),
     (inspect.list_networks, inspect.LIST_EXAMPLES),
     (inspect.describe, inspect.DESCRIBE_EXAMPLES),

@@ -74,17 +74,22 @@ def decode(image: ImageLike) -> NDArray[np.uint8]:
 
 
 def decode_file(
-    file: Path | BinaryIO, *, name: str, short_side: int | None = None
+    file: Path | BinaryIO,
+    *,
+    name: str,
+    short_side: int | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> NDArray[np.uint8]:
     """As `decode`, an image file by its path or open for reading; messages call it `name`.
 
+    `max_pixels` is a limit below MAX_PIXELS, for who has less memory than trust.
     With `short_side`, a JPEG may be decoded at a half, a quarter or an eighth of its size, as long
     as its short side keeps DRAFT_MARGIN times that many pixels: quicker, but not the same to the
     bit when it is then resized.
     """
     with _named(name, file), Image.open(file, formats=FORMATS) as picture:
+        _check_size(height=picture.height, width=picture.width, name=name, max_pixels=max_pixels)
         if short_side is not None:
-            _check_size(height=picture.height, width=picture.width, name=name)
             picture.draft(None, (short_side * DRAFT_MARGIN, short_side * DRAFT_MARGIN))
         return _from_pillow(picture, name=name)
 
@@ -144,12 +149,12 @@ def _from_pillow(picture: Image.Image, *, name: str) -> NDArray[np.uint8]:
     return np.array(picture.convert("RGB"))
 
 
-def _check_size(*, height: int, width: int, name: str) -> None:
+def _check_size(*, height: int, width: int, name: str, max_pixels: int = MAX_PIXELS) -> None:
     if min(height, width) < 1:
         raise DataError(f"{name}: {width}x{height} pixels; expected at least 1x1")
-    if max(height, width) > MAX_SIDE or height * width > MAX_PIXELS:
+    if max(height, width) > MAX_SIDE or height * width > max_pixels:
         raise DataError(
-            f"{name}: {width}x{height} pixels, over the limit of {MAX_PIXELS:,} pixels or "
+            f"{name}: {width}x{height} pixels, over the limit of {max_pixels:,} pixels or "
             f"{MAX_SIDE} a side; make the image smaller"
         )
 

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import base64
 import gzip
-import hashlib
-import html
 import json
-import re
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from convforge.compiler.backend.runs import pack_runs
 from convforge.errors import InputError
 from convforge.files import write_file
-from convforge.version import __version__
+from convforge.page_source import assemble
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,9 +38,10 @@ MODULES = (
     "page.js",
     "embedded.js",
 )
-_IMPORT = re.compile(r'^import [^"]*"\./[a-z]+\.js";\n', re.MULTILINE)
-_EXPORT = re.compile(r"^export ", re.MULTILINE)
-
+PROMISE = (
+    "Your pictures stay on this device: the page makes no request to any network, and forbids "
+    "itself to."
+)
 _GENERATOR = b'<meta name="generator" content="convforge '
 _BEGINNING = 2048  # bytes of a page within which that is
 
@@ -103,49 +100,15 @@ def save_page(page: Page, path: Path) -> None:
 
 def page_text(page: Page, *, title: str) -> str:
     """The whole page: the same text for the same classifier."""
-    style, script = _source("page.css"), bundle()
-    words = {
-        "POLICY": _policy(style=style, script=script),
-        "VERSION": __version__,
-        "TITLE": html.escape(title),
-        "WHAT": html.escape(_what(page.card)),
-        "STYLE": style,
-        "SCRIPT": script,
-        "DATA": _data(page),
-    }
-    return re.sub("@([A-Z]+)@", lambda found: words[found[1]], _source("index.html"))
-
-
-def bundle() -> str:
-    """The page's modules as one: no two of them give a name to different things."""
-    texts = [_EXPORT.sub("", _IMPORT.sub("", _source(name))) for name in MODULES]
-    return "\n" + "\n".join(texts)
-
-
-def _source(name: str) -> str:
-    return files("convforge.serving").joinpath("page", name).read_text(encoding="utf-8")
-
-
-def _policy(*, style: str, script: str) -> str:
-    allowed = {
-        "default-src": "'none'",
+    return assemble(
+        page.card,
+        title=title,
+        modules=MODULES,
+        data=_data(page),
+        promise=PROMISE,
         # WebAssembly alone, no eval of text.
-        "script-src": f"'{_hash(script)}' 'wasm-unsafe-eval'",
-        "style-src": f"'{_hash(style)}'",
-        "img-src": "blob:",
-        "base-uri": "'none'",
-        "form-action": "'none'",
-    }
-    return "; ".join(f"{name} {value}" for name, value in allowed.items())
-
-
-def _hash(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
-
-
-def _what(card: Card) -> str:
-    count = f"{len(card.classes):,} {'class' if len(card.classes) == 1 else 'classes'}"
-    return f"{card.network}, {count}" if card.network else f"An image classifier, {count}"
+        allowed={"script-src": "'wasm-unsafe-eval'"},
+    )
 
 
 def _data(page: Page) -> str:

@@ -9,7 +9,8 @@ const REASONS = {
 };
 
 /**
- * Starts the camera and calls `each(video)` for its frames until `stop` of the result is called.
+ * Starts the camera and calls `each(video)` for its frames, one when the last is done, until `stop`
+ * of the result is called.
  * Throws an Error in words for people.
  */
 export async function startCamera(each) {
@@ -23,12 +24,12 @@ export async function startCamera(each) {
   video.srcObject = stream;
   await video.play();
   let running = true;
-  const next = () => {
+  const next = async () => {
     if (!running) {
       return;
     }
     if (video.videoWidth) {
-      each(video);
+      await each(video);
     }
     // A timer between two frames: the page has to answer meanwhile.
     setTimeout(() => requestAnimationFrame(next), 30);

@@ -25,7 +25,7 @@ export async function findEvidence(classifier, image, { index, part, progress })
   const step = Math.min(box.width, box.height) / PATCHES;
   const [across, down] = [Math.round(box.width / step), Math.round(box.height / step)];
   const grid = new Float32Array(across * down);
-  const whole = classifier.predict(image)[index];
+  const whole = (await classifier.predict(image))[index];
   const covered = { data: image.data.slice(), width, height };
   const grey = meanColour(image);
   const columns = across + OVERLAP - 1;
@@ -46,7 +46,8 @@ export async function findEvidence(classifier, image, { index, part, progress })
       bottom: Math.round(box.top + (cells.bottom * box.height) / down),
     };
     fill(covered, rectangle, grey);
-    const drop = Math.max(0, whole - classifier.predict(covered)[index]);
+    const left = (await classifier.predict(covered))[index];
+    const drop = Math.max(0, whole - left);
     restore(covered, image, rectangle);
     for (let y = cells.top; y < cells.bottom; y++) {
       for (let x = cells.left; x < cells.right; x++) {

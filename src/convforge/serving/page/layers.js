@@ -4,7 +4,7 @@ import { breathe, find, make } from "./dom.js";
 
 const RUNS = 20; // the clock's steps are coarse: means over several runs are not
 
-/** Fills the view of the layers; a button times them. */
+/** Fills the view of the layers; a button times them where the classifier is on this device. */
 export function showLayers(classifier, facts) {
   const measure = make("button", { type: "button", className: "main" }, "Time the layers here");
   const intro = make("p", { className: "quiet", role: "status" }, "");
@@ -19,6 +19,7 @@ export function showLayers(classifier, facts) {
     measure.disabled = false;
   });
   show(null);
+  measure.hidden = !classifier.profile;
   find("layers").replaceChildren(
     make("div", { className: "row" }, intro, measure),
     make("div", { className: "scroll", tabIndex: 0, role: "group", ariaLabel: "Layers" }, table),
@@ -38,9 +39,10 @@ async function timeLayers(classifier) {
 }
 
 function summary(layers, shapes, times) {
-  const parameters = shapes.reduce((sum, { parameters }) => sum + parameters, 0);
+  const parameters = shapes?.reduce((sum, { parameters }) => sum + parameters, 0);
   const macs = layers.reduce((sum, layer) => sum + layer.macs, 0);
-  const size = `${layers.length} layers, ${short(parameters)} parameters, ${short(macs)} multiply-adds a picture`;
+  const held = shapes ? `, ${short(parameters)} parameters` : "";
+  const size = `${layers.length} layers${held}, ${short(macs)} multiply-adds a picture`;
   if (!times) {
     return `${size}.`;
   }
@@ -54,13 +56,13 @@ function rows(layers, shapes, times) {
   const most = Math.max(...costs);
   const head = [
     make("th", { scope: "col" }, "Layer"),
-    make("th", { scope: "col" }, "Operation"),
-    ...["Gives", "Parameters", "Multiply-adds", ...(times ? ["Time"] : [])].map((title) =>
-      make("th", { scope: "col", className: "number" }, title),
+    make("th", { scope: "col" }, shapes ? "Operation" : "Kernel"),
+    ...[...(shapes ? ["Gives", "Parameters"] : []), "Multiply-adds", ...(times ? ["Time"] : [])].map(
+      (title) => make("th", { scope: "col", className: "number" }, title),
     ),
   ];
   const body = layers.map((layer, index) => {
-    const { op, gives, parameters } = shapes[index];
+    const { op, gives, parameters } = shapes?.[index] ?? { op: layer.kernel };
     const last = times ? `${times[index].toFixed(2)} ms` : short(layer.macs);
     const width = `${most ? (100 * costs[index]) / most : 0}%`;
     const gauge = make("span", { className: "gauge", ariaHidden: "true" }, make("span", { style: { width } }));
@@ -69,8 +71,9 @@ function rows(layers, shapes, times) {
       {},
       make("td", {}, layer.name),
       make("td", { title: layer.kernel }, op),
-      number(gives.slice(1).join(" × ")),
-      number(parameters ? short(parameters) : ""),
+      ...(gives
+        ? [number(gives.slice(1).join(" × ")), number(parameters ? short(parameters) : "")]
+        : []),
       ...(times ? [number(layer.macs ? short(layer.macs) : "")] : []),
       number(last, gauge),
     );

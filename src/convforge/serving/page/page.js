@@ -13,8 +13,9 @@ const LARGEST_VIEW = 1600; // pixels along a side of the canvas that shows the p
 
 /**
  * Brings the page to life.
- * @param {Promise<Classifier>} loading what `load` of classifier.js gives
- * @param {object} facts what the page knows beside the card: precision, deviation, layers
+ * @param {Promise<Classifier>} loading what `load` of classifier.js gives, or a Remote of server.js,
+ *   which answers later
+ * @param {object} facts what the page knows beside the card: precision, deviation, layers; or nothing
  * @param {{name: string, blob: Blob}[]} examples pictures to try
  */
 export async function start(loading, facts, examples) {
@@ -23,7 +24,7 @@ export async function start(loading, facts, examples) {
   try {
     classifier = await loading;
     // The first run, which is slow, and the proof that this browser computes what the model did.
-    if (!classifier.selftest()) {
+    if (!(await classifier.selftest())) {
       throw new Error(
         "This browser computes something else than the model did, so its answers mean nothing.",
       );
@@ -68,7 +69,10 @@ class Page {
     });
     find("film").addEventListener("click", () => this.#film());
     find("take").addEventListener("click", () => this.#freeze());
-    find("stop").addEventListener("click", () => this.#stopCamera());
+    find("stop").addEventListener("click", () => {
+      this.#turn++;
+      this.#stopCamera();
+    });
     find("why").addEventListener("click", () => this.#explain());
     this.#listenToDrops();
   }
@@ -117,21 +121,25 @@ class Page {
       try {
         if (turn === this.#turn) {
           this.#stopCamera();
-          this.#show(bitmap, bitmap.width, bitmap.height);
+          await this.#show(bitmap, bitmap.width, bitmap.height, blob);
         }
       } finally {
         bitmap.close();
       }
     } catch (error) {
-      report(error);
+      this.#fail(error, turn);
     }
   }
 
-  /** Shows and classifies what a bitmap or a video shows now. */
-  #show(source, width, height) {
+  /** Shows and classifies what a bitmap or a video shows now; `file` is where that came from. */
+  async #show(source, width, height, file = null) {
     this.#draw(source, width, height);
-    const image = readPixels(source, width, height);
-    const probabilities = this.#predict(image);
+    find("why-row").hidden = true;
+    const image = { ...readPixels(source, width, height), file };
+    const probabilities = await this.#predict(image);
+    if (!probabilities) {
+      return;
+    }
     sayResult(probabilities, this.#classifier.classes);
     this.#image = image;
     this.#index = best(probabilities, 1)[0];
@@ -139,14 +147,26 @@ class Page {
     find("why-row").hidden = false;
   }
 
-  #predict(image) {
+  /** Shows and gives the probabilities; null where there is another picture meanwhile. */
+  async #predict(image) {
+    const turn = this.#turn;
     const begin = performance.now();
-    const probabilities = this.#classifier.predict(image);
+    const probabilities = await this.#classifier.predict(image);
     const time = performance.now() - begin;
+    if (turn !== this.#turn) {
+      return null;
+    }
     report(null);
     showBars(probabilities, this.#classifier.classes);
-    showTiming(time, image);
+    showTiming(time, image, this.#classifier.where);
     return probabilities;
+  }
+
+  /** Shows what went wrong with a picture, unless there is another meanwhile. */
+  #fail(error, turn) {
+    if (turn === this.#turn) {
+      report(error);
+    }
   }
 
   #draw(source, width, height) {
@@ -180,8 +200,12 @@ class Page {
     const turn = ++this.#turn;
     find("film").disabled = true;
     try {
-      const camera = await startCamera((video) => {
-        this.#predict(readPixels(video, video.videoWidth, video.videoHeight));
+      const camera = await startCamera(async (video) => {
+        try {
+          await this.#predict(readPixels(video, video.videoWidth, video.videoHeight));
+        } catch (error) {
+          this.#fail(error, turn);
+        }
       });
       if (turn !== this.#turn) {
         camera.stop();
@@ -200,11 +224,16 @@ class Page {
     }
   }
 
-  #freeze() {
+  async #freeze() {
     const { video } = this.#camera;
-    this.#turn++;
-    this.#show(video, video.videoWidth, video.videoHeight);
+    const turn = ++this.#turn;
+    const shown = this.#show(video, video.videoWidth, video.videoHeight);
     this.#stopCamera();
+    try {
+      await shown;
+    } catch (error) {
+      this.#fail(error, turn);
+    }
   }
 
   #stopCamera() {

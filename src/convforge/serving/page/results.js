@@ -38,10 +38,10 @@ export function sayResult(probabilities, classes) {
   find("spoken").textContent = parts.join(", ");
 }
 
-/** Shows how long one picture took; the smallest step of the clock may be a tenth. */
-export function showTiming(milliseconds, image) {
+/** Shows how long one picture took, and where; the smallest step of the clock may be a tenth. */
+export function showTiming(milliseconds, image, where = "on this device") {
   const time = milliseconds < 100 ? milliseconds.toFixed(1) : milliseconds.toFixed(0);
   const size = `${image.width} × ${image.height} pixels`;
-  find("timing").textContent = `${time} ms on this device, for ${size}`;
+  find("timing").textContent = `${time} ms ${where}, for ${size}`;
   find("timing").hidden = false;
 }

@@ -1,0 +1,221 @@
+"""The routes of the server, as a FastAPI application; `/docs` shows them.
+
+    POST /predict            pictures → classes        GET /          the page
+    GET  /card               the model card            GET /metrics   for Prometheus
+    GET  /healthz  /readyz   the process, the model    /v2/…          Open Inference Protocol
+
+Handlers return responses, not models: nothing is checked or converted on the way out.
+"""
+
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp
+
+from convforge.errors import InputError, RequestError
+from convforge.serving import metrics, protocol, schemas
+from convforge.serving.front import front_page
+from convforge.serving.gate import Gate
+from convforge.serving.responses import Json, refusal
+from convforge.serving.service import Service
+from convforge.serving.uploads import RAW, read_body, read_pictures
+from convforge.version import __version__
+
+IMAGES = ("image/jpeg", "image/png", "image/webp", RAW)
+_BINARY = {"type": "string", "format": "binary"}
+_FORM = {
+    "type": "object",
+    "properties": {"file": {"type": "array", "items": _BINARY, "minItems": 1}},
+    "required": ["file"],
+}
+PICTURES = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {"schema": _FORM},
+            **{kind: {"schema": _BINARY} for kind in IMAGES},
+        },
+    }
+}
+TENSOR = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": schemas.InferRequest.model_json_schema()}},
+    }
+}
+
+
+def _refusals(*codes: int) -> dict[int | str, dict[str, Any]]:
+    return {code: {"model": schemas.Error} for code in codes}
+
+
+router = APIRouter()
+inference = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
+
+
+def create_app(service: Service) -> ASGIApp:
+    """The application that serves a service; it neither opens nor closes it."""
+    app = FastAPI(
+        title=f"convforge: {service.name}",
+        version=__version__,
+        redoc_url=None,
+        description="A compiled image classifier: pictures in, named probabilities out.",
+        responses=_refusals(401),
+    )
+    app.state.service = service
+    app.state.page = front_page(service)
+    app.include_router(router)
+    app.include_router(inference)
+    for kind in (InputError, HTTPException, RequestValidationError, ClientDisconnect, Exception):
+        app.add_exception_handler(kind, _refuse)
+    _tell_name(app, service.name)
+    return Gate(app, service)
+
+
+def _tell_name(app: FastAPI, name: str) -> None:
+    """In the OpenAPI document, the one model's name is the only one that a path may have."""
+    for path, operations in app.openapi()["paths"].items():
+        if "{name}" in path:
+            for operation in operations.values():
+                operation["parameters"][0]["schema"]["enum"] = [name]
+
+
+@router.get("/", response_class=HTMLResponse, include_in_schema=False)
+async def page(request: Request) -> Response:
+    """The page for people."""
+    return HTMLResponse(request.app.state.page, headers={"Cache-Control": "no-store"})
+
+
+@router.post(
+    "/predict",
+    response_model=schemas.Answer,
+    responses=_refusals(400, 408, 413, 415, 422, 503),
+    openapi_extra=PICTURES,
+)
+async def predict(
+    request: Request,
+    top: Annotated[int, Query(ge=1, le=1_000_000, description="Classes of each picture.")] = 5,
+) -> Response:
+    """Name what is on pictures: one as the body, or files of a form.
+
+    A picture that cannot be used refuses the request, by name.
+    """
+    service = _service(request)
+    settings = service.settings
+    service.workers.check_room()  # before a body is read that could only be thrown away
+    pictures = await read_pictures(
+        request, max_files=settings.max_files, timeout_s=settings.timeout_s
+    )
+    return Json(await service.workers.run(lambda: service.predict(pictures, top=top)))
+
+
+@router.get("/card", response_model=dict[str, Any])
+async def card(request: Request) -> Response:
+    """The model card: classes, preprocessing, metrics, recipe, data."""
+    return Json(json.loads(_service(request).card.dumps()))
+
+
+@router.get("/healthz", response_model=schemas.State)
+async def healthz() -> Response:
+    """Whether the process answers."""
+    return Json({"status": "ok"})
+
+
+@router.get("/readyz", response_model=schemas.State, responses=_refusals(503))
+async def readyz(request: Request) -> Response:
+    """Whether predictions are answered: the artifact passed its self-test, nothing shuts down."""
+    if not _service(request).ready:
+        raise RequestError("the server is shutting down", status=503)
+    return Json({"status": "ready"})
+
+
+@router.get("/metrics", response_class=Response)
+async def show_metrics(request: Request) -> Response:
+    """Counts and times, in Prometheus' text format."""
+    return Response(_service(request).metrics.text(), media_type=metrics.CONTENT_TYPE)
+
+
+@inference.get("", response_model=schemas.Server)
+async def server_metadata() -> Response:
+    """The server."""
+    return Json(protocol.server_metadata())
+
+
+@inference.get("/health/live", response_model=schemas.Live)
+async def live() -> Response:
+    """Whether the process answers."""
+    return Json({"live": True})
+
+
+@inference.get("/health/ready", response_model=schemas.Ready)
+async def ready(request: Request) -> Response:
+    """Whether inference is possible."""
+    state = _service(request).ready
+    return Json({"ready": state}, status_code=200 if state else 503)
+
+
+@inference.get("/models/{name}", response_model=schemas.Model, responses=_refusals(404))
+async def model_metadata(request: Request, name: str) -> Response:
+    """The model's tensors."""
+    return Json(protocol.model_metadata(_named(request, name)))
+
+
+@inference.get("/models/{name}/ready", response_model=schemas.Ready, responses=_refusals(404))
+async def model_ready(request: Request, name: str) -> Response:
+    """Whether the model can be asked."""
+    state = _named(request, name).ready
+    return Json({"ready": state}, status_code=200 if state else 503)
+
+
+@inference.post(
+    "/models/{name}/infer",
+    response_model=schemas.InferAnswer,
+    responses=_refusals(400, 404, 408, 413, 415, 503),
+    openapi_extra=TENSOR,
+)
+async def infer(request: Request, name: str) -> Response:
+    """The logits of one FP32 tensor of preprocessed pictures."""
+    service = _named(request, name)
+    service.workers.check_room()
+    if "inference-header-content-length" in request.headers:
+        raise RequestError("infer: binary data is not taken; send JSON", status=415)
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip()
+    if kind.lower() != "application/json":
+        raise RequestError(f"infer: the body is of type {kind!r}; expected JSON", status=415)
+    body = await read_body(request, timeout_s=service.settings.timeout_s)
+    return Json(await service.workers.run(lambda: protocol.infer(service, body)))
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+def _named(request: Request, name: str) -> Service:
+    service = _service(request)
+    if name != service.name:
+        raise RequestError(
+            f"there is no model {name!r} here; {service.name!r} is served", status=404
+        )
+    return service
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    """Whatever goes wrong as JSON; the gate logs what is a defect."""
+    if isinstance(error, InputError):
+        return refusal(error)
+    if isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"][1:])
+        return refusal(RequestError(f"{place}: {first['msg']}", status=422))
+    if isinstance(error, HTTPException):
+        message = f"{request.method} {request.url.path}: {error.detail}; /docs has what there is"
+        return Json({"error": message}, status_code=error.status_code, headers=error.headers)
+    if isinstance(error, ClientDisconnect):
+        return Json({"error": "the client went away"}, status_code=499)
+    return Json({"error": "a defect in the server; its log has more"}, status_code=500)

@@ -1,0 +1,140 @@
+"""The classifier that is served: from pictures or a tensor to an answer, by workers."""
+
+from __future__ import annotations
+
+import io
+import math
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from convforge.errors import DataError, InputError
+from convforge.images.decode import decode_file
+from convforge.prediction import top_predictions
+from convforge.runtime import Runtime
+from convforge.seal import is_sealed
+from convforge.serving.metrics import Metrics
+from convforge.serving.settings import processors
+from convforge.serving.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from convforge.serving.settings import Settings
+
+LISTED = 10  # pictures that an error names before it only counts
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image file as it was sent, by the name that messages call it."""
+
+    name: str
+    content: bytes
+
+
+class Service:
+    """A compiled classifier with its workers; each has a context of its own in the runtime.
+
+    Use it as a context manager: on the way out, what was accepted is finished.
+    """
+
+    def __init__(self, runtime: Runtime, *, name: str, settings: Settings) -> None:
+        self.runtime, self.name, self.settings = runtime, name, settings
+        self.card = runtime.card
+        self.workers = Workers(
+            settings.workers or max(1, processors() // runtime.threads),
+            queue=settings.queue,
+            timeout_s=settings.timeout_s,
+            prepare=runtime.selftest,  # in the thread's own context, which that makes
+        )
+        self.metrics = Metrics(waiting=lambda: self.workers.waiting, busy=lambda: self.workers.busy)
+        self.ready = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ready = False
+        self.workers.close()
+
+    def predict(self, pictures: Sequence[Picture], *, top: int) -> dict[str, Any]:
+        """The `top` classes of every picture, as plain JSON values; computed in this thread.
+
+        Raises one DataError for all pictures that cannot be used: then there is no answer for the
+        others, so that none is overlooked.
+        """
+        started = time.perf_counter()
+        images: list[dict[str, Any]] = []
+        failed: list[str] = []
+        for picture in pictures:
+            try:
+                images.append(self._predict(picture, top=top))
+            except DataError as error:
+                failed.append(str(error))
+        if failed:
+            raise DataError(_failures(failed, total=len(pictures)))
+        return {"model": self.name, "images": images, "ms": _milliseconds(started)}
+
+    def _predict(self, picture: Picture, *, top: int) -> dict[str, Any]:
+        started = time.perf_counter()
+        with self.metrics.image_seconds.time():
+            image = decode_file(
+                io.BytesIO(picture.content),
+                name=picture.name,
+                max_pixels=self.settings.max_pixels,
+            )
+            try:
+                probabilities = self.runtime.probabilities([image])[0]
+            except DataError as error:
+                raise DataError(f"{picture.name}: {error}") from None
+        found = top_predictions(probabilities, self.runtime.classes, top=top)
+        if not all(math.isfinite(one.probability) for one in found):
+            raise DataError(
+                f"{picture.name}: the classifier gives it probabilities that are no numbers; its "
+                "weights are damaged or its training diverged: train it again"
+            )
+        self.metrics.images.inc()
+        return {
+            "image": picture.name,
+            "predictions": [asdict(one) for one in found],
+            "ms": _milliseconds(started),
+        }
+
+
+def open_service(
+    file: Path, *, name: str | None, settings: Settings, threads: int | None
+) -> Service:
+    """The service of an artifact, self-tested; `threads` compute one image.
+
+    Raises InputError where there is no such file, where it is no artifact, or of a bare network.
+    """
+    if not file.is_file():
+        raise InputError(f"{file}: no such file; expected an artifact that `compile` wrote")
+    if not is_sealed(file) and not _is_library(file):
+        raise InputError(
+            f"{file}: is no compiled artifact, and only those are served; compile it first: "
+            f"convforge compile {file}"
+        )
+    runtime = Runtime(file, threads=threads)
+    return Service(runtime, name=name or file.stem, settings=settings)
+
+
+def _is_library(file: Path) -> bool:
+    """Whether it begins as a shared library: the runtime says what it is if no artifact."""
+    with file.open("rb") as stream:
+        return stream.read(4) == b"\x7fELF"
+
+
+def _failures(messages: Sequence[str], *, total: int) -> str:
+    """The one message itself, or how many there are and the first of them."""
+    if total == 1:
+        return messages[0]
+    listed = "".join(f"\n  {message}" for message in messages[:LISTED])
+    more = f"\n  and {len(messages) - LISTED} more" if len(messages) > LISTED else ""
+    return f"{len(messages)} of {total} images cannot be used:{listed}{more}"
+
+
+def _milliseconds(started: float) -> float:
+    return round(1000 * (time.perf_counter() - started), 3)

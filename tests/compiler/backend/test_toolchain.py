@@ -72,7 +72,7 @@ def test_the_library_goes_with_its_object_and_nothing_else_is_left(scratch):
 
 
 def test_a_failed_build_leaves_nothing(only, scratch):
-    only(cc="echo half > model_baseline.o; exit 1")
+    only(cc='case "$*" in *--version*) ;; *) echo half > model_baseline.o ;; esac; exit 1')
     with pytest.raises(ToolchainError):
         build_library(SOURCES, target=ONE_LEVEL)
     assert list(scratch.iterdir()) == []

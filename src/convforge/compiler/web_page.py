@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from convforge.compiler.backend.package_html import LayerFacts, Page, check_examples, save_page
-from convforge.compiler.backend.target import HTML, PRECISIONS, native
+from convforge.compiler.backend.target import HTML, HTML_RELAXED, PRECISIONS, native
+from convforge.compiler.backend.toolchain import build_library
 from convforge.compiler.kernels.family import CONVOLUTIONS
 from convforge.compiler.pipeline import compile_graph
 from convforge.compiler.proof import deviation, prove
@@ -74,6 +75,7 @@ def save_web_page(
     page = Page(
         card=model.card,
         module=compiled.built.read_bytes(),
+        relaxed=build_library(compiled.sources, target=HTML_RELAXED).read_bytes(),
         weights=compiled.program.weights,
         layers=tuple(map(_facts, compiled.program.calls)),
         precision=precision,
@@ -109,7 +111,8 @@ def _deviation(model: Model, card: Card, *, precision: Precision, observe: Obser
 def _facts(call: Call) -> LayerFacts:
     layer = call.layer
     parameters = sum(constant.size for constant in layer.constants)
-    return LayerFacts(_operation(layer), layer.output, parameters)
+    words = ", then ".join(_operation(part) for part in layer.parts)
+    return LayerFacts(words, layer.output, parameters)
 
 
 def _operation(layer: Layer) -> str:

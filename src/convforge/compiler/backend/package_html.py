@@ -68,12 +68,14 @@ class LayerFacts:
 class Page:
     """All that goes into a page.
 
+    `relaxed` is the module for engines that have relaxed SIMD, `module` that for all others.
     `deviation` is the largest deviation of an output of the self-test, as a share of the largest
     output, that rounding the weights to `precision` costs.
     """
 
     card: Card
     module: bytes
+    relaxed: bytes
     weights: Array
     layers: tuple[LayerFacts, ...]
     precision: str
@@ -122,13 +124,17 @@ def _data(page: Page) -> str:
     }
     # No text in it may end the element.
     text = json.dumps(facts, ensure_ascii=False).replace("<", "\\u003c")
-    module = base64.b64encode(gzip.compress(page.module, mtime=0)).decode()
-    weights = base64.b64encode(packed.data).decode()
-    return (
-        f'<script type="application/json" id="facts">{text}</script>\n'
-        f'<script type="text/plain" id="module">{module}</script>\n'
-        f'<script type="text/plain" id="weights">{weights}</script>'
-    )
+    binaries = {
+        "module": gzip.compress(page.module, mtime=0),
+        "relaxed": gzip.compress(page.relaxed, mtime=0),
+        "weights": packed.data,
+    }
+    elements = [f'<script type="application/json" id="facts">{text}</script>']
+    elements += [
+        f'<script type="text/plain" id="{name}">{base64.b64encode(content).decode()}</script>'
+        for name, content in binaries.items()
+    ]
+    return "\n".join(elements)
 
 
 def _example(path: Path) -> dict[str, str]:

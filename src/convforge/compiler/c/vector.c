@@ -18,6 +18,8 @@
 #define CF_VECTORS (16 / CF_LANES) /* in a block */
 #if defined(__SSE2__)
 #include <immintrin.h>
+#elif defined(__wasm_simd128__)
+#include <wasm_simd128.h>
 #endif
 #define CF_INLINE static inline __attribute__((always_inline, unused))
 #define CF_CALLED static __attribute__((noinline, unused))
@@ -39,6 +41,16 @@ CF_INLINE void cf_store(float *p, cf_vector x)
 CF_INLINE cf_vector cf_every(float x)
 {
     return x - (cf_vector){0}; /* x - 0 is x, so this is the broadcast alone */
+}
+
+/* a b + c */
+CF_INLINE cf_vector cf_vector_madd(cf_vector a, cf_vector b, cf_vector c)
+{
+#if defined(__wasm_relaxed_simd__)
+    return (cf_vector)wasm_f32x4_relaxed_madd((v128_t)a, (v128_t)b, (v128_t)c);
+#else
+    return a * b + c;
+#endif
 }
 
 /* a > b ? a : b, so what is no number in b comes through. */

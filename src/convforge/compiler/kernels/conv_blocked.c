@@ -14,10 +14,10 @@ typedef struct {
 
 typedef struct {
     cf_sums sums;
-    cf_tile *const tiles[CF_PANELS]; /* of one panel, of two */
-    cf_tile *half;                   /* of the last panel where no channel has its second half */
+    cf_cut tiles[CF_PANELS]; /* of one panel, of two */
+    cf_cut half;             /* of the last panel where no channel has its second half */
     void (*finish)(float *y, int n); /* what of the epilogue the microkernel does not do, or NULL */
-    int pixels, step;                /* of a tile, floats from what one of them reads to the next */
+    int step;                        /* floats from what one pixel reads to what the next reads */
     int panels, rows, columns, chunk; /* of the output; `chunk` rows are computed together */
     long pitch;                      /* floats from what one row reads to what the next one reads */
     int width;                       /* panels of a unit: two, or one where groups are narrow */
@@ -47,21 +47,22 @@ CF_CALLED void cf_copy_rows(const cf_border *b, int first, int rows, int chunk, 
         }
 }
 
-/* Some panels of some rows; tiles of a row overlap where its columns are no multiple. */
-CF_INLINE void cf_conv_rows(const cf_conv *c, cf_tile *const tile, const int panels, int rows,
+/* Some panels of some rows. */
+CF_INLINE void cf_conv_rows(const cf_conv *c, const cf_cut *cut, const int panels, int rows,
                             const float *x, const float *w, const float *bias,
                             const float *addend, float *y)
 {
-    const int last = c->columns - c->pixels;
     for (int h = 0; h < rows; h++)
-        for (int done = 0; done < c->columns; done += c->pixels) {
-            const int column = done < last ? done : last;
+        for (int column = 0; column < c->columns;) {
+            cf_tile *tile;
+            const int pixels = cf_next_tile(cut, c->columns - column, &tile);
             const long at = ((long)h * c->columns + column) * 16;
             tile(&c->sums, x + h * c->pitch + (long)column * c->step, w, bias,
                  addend ? addend + at : NULL, y + at);
             if (c->finish)
                 for (int n = 0; n < panels; n++)
-                    c->finish(y + n * c->sums.plane + at, c->pixels * 16);
+                    c->finish(y + n * c->sums.plane + at, pixels * 16);
+            column += pixels;
         }
 }
 
@@ -70,7 +71,7 @@ CF_CALLED void cf_conv_units(const cf_conv *c, const float *x, const float *w, c
                              const float *addend, float *work, float *y, int begin, int end)
 {
     const int parts = (c->panels + c->width - 1) / c->width;
-    const int whole = c->half ? c->panels - 1 : c->panels;
+    const int whole = c->half.pixels ? c->panels - 1 : c->panels;
     int copied = -1;
     for (int unit = begin; unit < end; unit++) {
         const int first = unit / parts * c->chunk, part = unit % parts;
@@ -88,13 +89,13 @@ CF_CALLED void cf_conv_units(const cf_conv *c, const float *x, const float *w, c
             const float *more = addend ? addend + at : NULL;
 #if CF_PANELS > 1
             if (panel + 2 <= stop && panel + 2 <= whole) {
-                cf_conv_rows(c, c->tiles[1], 2, rows, from, panel_w, panel_bias, more, y + at);
+                cf_conv_rows(c, &c->tiles[1], 2, rows, from, panel_w, panel_bias, more, y + at);
                 panel += 2;
                 continue;
             }
 #endif
-            cf_tile *const tile = panel < whole ? c->tiles[0] : c->half;
-            cf_conv_rows(c, tile, 1, rows, from, panel_w, panel_bias, more, y + at);
+            const cf_cut *cut = panel < whole ? &c->tiles[0] : &c->half;
+            cf_conv_rows(c, cut, 1, rows, from, panel_w, panel_bias, more, y + at);
             panel++;
         }
     }

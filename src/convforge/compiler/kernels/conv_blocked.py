@@ -186,6 +186,11 @@ def _units(layer: Layer) -> int:
     return conv.plan.chunks * -(-conv.panels // conv.width)
 
 
+def _is_half(layer: Layer) -> bool:
+    """Whether no channel has the second half of the last panel."""
+    return 0 < layer.output[1] % LANES <= LANES // 2
+
+
 def _emit(layer: Layer, out: Writer) -> None:
     conv = _Conv(layer)
     plan, (first, _) = conv.plan, conv.read
@@ -193,8 +198,8 @@ def _emit(layer: Layer, out: Writer) -> None:
         emit_table(out, "int", "first", [str(start * plan.block) for start in first])
     fields = {
         ".sums.weights": str(conv.fan_in * LANES),
-        ".tiles": f"CF_TILES({plan.tile})",
-        ".half": f"CF_HALF({plan.tile})" if 0 < layer.output[1] % LANES <= LANES // 2 else "NULL",
+        ".tiles": f"CF_CUTS({plan.cut})",
+        ".half": f"CF_CUT(half, {plan.cut})" if _is_half(layer) else "{0}",
         ".panels": str(conv.panels),
         ".width": str(conv.width),
         ".first": "first" if any(first) else "NULL",

@@ -69,7 +69,7 @@ def _emit(layer: Layer, out: Writer) -> None:
     taps = [(plan.offset(r, q), LANES) for r in range(rows) for q in range(columns)]
     fields = {
         ".sums.weights": str(len(taps) * LANES),
-        ".tiles": f"{{CF_DEPTHWISE({plan.tile})}}",
+        ".tiles": f"{{CF_CUT(depthwise, {plan.cut})}}",
         ".panels": str(_blocks(layer)),
     }
     plan.emit(out, taps=taps, fields=fields)

@@ -8,9 +8,9 @@
 #define CF_PAIR
 typedef struct {
     cf_sums mix, filter;
-    cf_tile *const mix_tiles[CF_PANELS], *const filter_tile;
+    cf_cut mix_tiles[CF_PANELS], filter_tiles;
     void (*mix_finish)(float *y, int n), (*filter_finish)(float *y, int n);
-    int mix_pixels, mix_step, filter_pixels;
+    int mix_step;         /* floats from what one pixel reads to what the next one reads */
     int panels;           /* blocks of the output */
     int height, width;    /* of the map between */
     int rows, columns;    /* of the output */
@@ -37,28 +37,35 @@ CF_INLINE void cf_fetch_piece(cf_fetch *fetch)
         __builtin_prefetch(fetch->next, 0, 2);
 }
 
+CF_INLINE void cf_zero_cells(float *y, int cells)
+{
+    for (int i = 0; i < cells * 16; i += CF_LANES)
+        cf_store(y + i, cf_every(0.0f));
+}
+
 /* A row of the map between of `panels` blocks, from what its first pixel reads; x NULL: zeros. */
 CF_INLINE void cf_pair_mix(const cf_pair *c, const int panels, const float *x, const float *w,
                            const float *bias, cf_fetch *fetch, float *y)
 {
     const long plane = c->mix.plane;
-    cf_tile *const tile = c->mix_tiles[panels - 1];
-    const int right = c->line - c->left - c->width, last = c->width - c->mix_pixels;
+    const int right = c->line - c->left - c->width;
     for (int n = 0; n < panels; n++) {
-        memset(y + n * plane, 0, (size_t)(x ? c->left : c->line) * 16 * sizeof(float));
+        cf_zero_cells(y + n * plane, x ? c->left : c->line);
         if (x)
-            memset(y + n * plane + (c->left + c->width) * 16, 0, (size_t)right * 16 * sizeof(float));
+            cf_zero_cells(y + n * plane + (c->left + c->width) * 16, right);
     }
     if (!x)
         return;
-    for (int done = 0; done < c->width; done += c->mix_pixels) {
-        const int column = done < last ? done : last;
+    for (int column = 0; column < c->width;) {
+        cf_tile *tile;
+        const int pixels = cf_next_tile(&c->mix_tiles[panels - 1], c->width - column, &tile);
         float *to = y + (c->left + column) * 16;
         cf_fetch_piece(fetch);
         tile(&c->mix, x + (long)column * c->mix_step, w, bias, NULL, to);
         if (c->mix_finish)
             for (int n = 0; n < panels; n++)
-                c->mix_finish(to + n * plane, c->mix_pixels * 16);
+                c->mix_finish(to + n * plane, pixels * 16);
+        column += pixels;
     }
 }
 
@@ -66,13 +73,13 @@ CF_INLINE void cf_pair_mix(const cf_pair *c, const int panels, const float *x, c
 CF_INLINE void cf_pair_filter(const cf_pair *c, const float *x, const float *w, const float *bias,
                               float *y)
 {
-    const int last = c->columns - c->filter_pixels;
-    for (int done = 0; done < c->columns; done += c->filter_pixels) {
-        const int column = done < last ? done : last;
-        c->filter_tile(&c->filter, x + column * c->stride_width * 16L, w, bias, NULL,
-                       y + column * 16L);
+    for (int column = 0; column < c->columns;) {
+        cf_tile *tile;
+        const int pixels = cf_next_tile(&c->filter_tiles, c->columns - column, &tile);
+        tile(&c->filter, x + column * c->stride_width * 16L, w, bias, NULL, y + column * 16L);
         if (c->filter_finish)
-            c->filter_finish(y + column * 16L, c->filter_pixels * 16);
+            c->filter_finish(y + column * 16L, pixels * 16);
+        column += pixels;
     }
 }
 
@@ -84,7 +91,7 @@ CF_INLINE void cf_pair_rows(const cf_pair *c, const int panels, int start, int f
     const int end = below < to ? below : to;
     if (c->copies && above < end)
         cf_copy_rows(&c->border, start + above, end - above, c->lines, x, work + c->copied);
-    const int tiles = (c->width + c->mix_pixels - 1) / c->mix_pixels;
+    const int most = c->mix_tiles[0].pixels, tiles = (c->width + most - 1) / most;
     const long weights = 2 * c->mix.weights, pieces = (long)(to - from) * tiles;
     cf_fetch fetch = {w + weights, pieces > 0 ? (weights / pieces + 16) & ~15L : 0};
     for (int i = from; i < to; i++) {

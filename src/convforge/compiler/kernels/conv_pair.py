@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from convforge.compiler.c.writer import c_float
 from convforge.compiler.kernels import conv_blocked, conv_depthwise
-from convforge.compiler.kernels.conv_plan import ConvPlan, clipped, emit_taps, pixels
+from convforge.compiler.kernels.conv_plan import ConvPlan, clipped, cut, emit_taps
 from convforge.compiler.kernels.epilogue import epilogue_loop_name
 from convforge.compiler.kernels.family import LANES, Kernel, Layer, Layout
 
@@ -118,16 +118,13 @@ def _emit(layer: Layer, out: Writer) -> None:
     ]
     emit_taps(out, "mixed", mixed)
     emit_taps(out, "filtered", [(cell * LANES, LANES) for cell in cells])
-    filter_pixels = pixels(layer.output[3])
     fields = {
         **_sums("mix", mixed, pair.mix.node.epilogue),
         **_sums("filter", [(cell, 1) for cell in cells], layer.node.epilogue),
         ".mix.plane": pair.plane,
-        ".mix_tiles": f"CF_TILES({plan.tile})",
+        ".mix_tiles": f"CF_CUTS({plan.cut})",
         ".mix_step": plan.step,
-        ".filter_tile": f"CF_DEPTHWISE({filter_pixels}, {right * LANES})",
-        ".mix_pixels": plan.pixels,
-        ".filter_pixels": filter_pixels,
+        ".filter_tiles": f"CF_CUT(depthwise, {cut(layer.output[3])}, {right * LANES})",
         ".copies": int(not plan.direct),
         ".pitch": plan.line,
         ".copied": _PANELS * pair.plane,

@@ -17,10 +17,14 @@ from convforge.compiler.kernels.epilogue import epilogue_loop_name
 from convforge.compiler.kernels.family import LANES, Layer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from convforge.compiler.c.writer import Writer
     from convforge.compiler.ir.ops import Step
 
-PIXELS = (14, 6, 2)  # of the largest tile at each kind of level, as in microkernel.c
+PIXELS = (14, 6, 2, 5, 6)  # of the largest tile at each kind of level, as in microkernel.c
+_FEWEST = (2, 4, 2, 4, 4)  # pixels whose sums do not wait for each other
+_LOADS = 0.3  # pixels in the time that a tile takes to load a row of weights
 LONGEST_STRIDE = 4  # at which tiles of several pixels read
 _LONGEST_RUN = 512  # pixels of rows that are taken together as one
 
@@ -88,15 +92,11 @@ class ConvPlan:
         return self.layer.numbers("stride")[1] * self.lanes
 
     @property
-    def pixels(self) -> str:
-        """Pixels of a tile, in C; steps that no tile has are those of tiles of one pixel."""
-        return pixels(self.size[1]) if self.step <= LONGEST_STRIDE * self.lanes else "1"
-
-    @property
-    def tile(self) -> str:
-        """What chooses a tile's function in C: its pixels, and its step."""
-        known = self.step <= LONGEST_STRIDE * self.lanes
-        return f"{self.pixels}, {self.step if known else self.lanes}"
+    def cut(self) -> str:
+        """How a row is cut into tiles, in C; a step that no tile has is one of single pixels."""
+        if self.step > LONGEST_STRIDE * self.lanes:
+            return f"1, 1, {self.lanes}"
+        return f"{cut(self.size[1])}, {self.step}"
 
     @cached_property
     def chunk(self) -> int:
@@ -152,7 +152,6 @@ class ConvPlan:
             ".sums.low": c_float(low),
             ".sums.high": c_float(high),
             ".finish": epilogue_loop_name(rest) if rest else "NULL",
-            ".pixels": self.pixels,
             ".step": str(self.step),
             ".rows": str(rows),
             ".columns": str(columns),
@@ -183,18 +182,28 @@ def emit_table(out: Writer, kind: str, name: str, cells: list[str]) -> None:
     out.line("};")
 
 
-def tile_cost(columns: int, most: int = PIXELS[0]) -> float:
-    """Vector operations a channel for a row in the best tiles; each loads its weights again."""
-    return min(-(-columns // p) * (p + 0.3) for p in range(1, min(columns, most) + 1))
+def tile_cost(columns: int, kind: int = 0) -> float:
+    """Vector operations a channel for a row in the best tiles at a kind of level."""
+    return min(_costs(columns, kind))[0]
 
 
-def pixels(columns: int) -> str:
-    """Pixels of the best tile for rows of so many, in C: a number for each kind of level."""
-    best = []
-    for most in PIXELS:
-        sizes = range(1, min(columns, most) + 1)
-        best.append(min(sizes, key=lambda p: (-(-columns // p) * (p + 0.3), -p)))
-    return f"CF_PICK({', '.join(map(str, best))})"
+def cut(columns: int) -> str:
+    """Pixels of the best tile for rows of so many, and of what is left, in C.
+
+    A number for each kind of level; where nothing is left, the rest is a tile that nobody calls.
+    """
+    sizes = [min(_costs(columns, kind))[1] for kind in range(len(PIXELS))]
+    whole = [-size for size in sizes]
+    rests = [columns % size or size for size in whole]
+    return ", ".join(f"CF_PICK({', '.join(map(str, numbers))})" for numbers in (whole, rests))
+
+
+def _costs(columns: int, kind: int) -> Iterator[tuple[float, int]]:
+    """Of every size of a tile the cost of a row, and the negative size: the larger of two."""
+    for size in range(1, min(columns, PIXELS[kind]) + 1):
+        whole, rest = divmod(columns, size)
+        sizes = [size] * whole + [rest] * (rest > 0)
+        yield sum(max(one, _FEWEST[kind]) + _LOADS for one in sizes), -size
 
 
 def clipped(steps: tuple[Step, ...]) -> tuple[float, float, tuple[Step, ...]]:

@@ -11,13 +11,12 @@
 
 typedef struct {
     cf_sums sums;
-    cf_tile *const tiles[CF_PANELS];
+    cf_cut tiles[CF_PANELS];
     void (*finish)(float *y, int n);
     float low, high;
     int channels, blocks, panels; /* of the map, its blocks of 16, those of the output */
     int height, width, top, left, rows, columns;
     int across, tiles_count, block; /* tiles in a row, in all, computed together */
-    int pixels;               /* tiles of the microkernel's tile */
     long place;               /* floats from one place of V to the next */
 } cf_winograd;
 
@@ -158,17 +157,16 @@ CF_CALLED void cf_winograd_products(const cf_winograd *c, int places, int panels
                                     const float *u, float *sums)
 {
     static const float zeros[32] __attribute__((aligned(64))) = {0};
-    const int last = c->block - c->pixels;
     for (int place = 0; place < places; place++) {
         const float *w = u + (long)place * c->channels * 16;
         for (int panel = 0; panel < panels;) {
             const int together = CF_PANELS > 1 && panel + 2 <= panels ? 2 : 1;
-            for (int done = 0; done < c->block; done += c->pixels) {
-                const int t = done < last ? done : last;
-                c->tiles[together - 1](&c->sums, v + place * c->place + t * 16L,
-                                       w + panel * c->sums.weights, zeros, NULL,
-                                       sums + panel * c->sums.plane + t * c->sums.pixel +
-                                           place * 16L);
+            for (int t = 0; t < c->block;) {
+                cf_tile *tile;
+                const int next = cf_next_tile(&c->tiles[together - 1], c->block - t, &tile);
+                tile(&c->sums, v + place * c->place + t * 16L, w + panel * c->sums.weights, zeros,
+                     NULL, sums + panel * c->sums.plane + t * c->sums.pixel + place * 16L);
+                t += next;
             }
             panel += together;
         }

@@ -15,7 +15,7 @@ import numpy as np
 
 from convforge.compiler.c.writer import c_float
 from convforge.compiler.kernels import conv_blocked
-from convforge.compiler.kernels.conv_plan import clipped, emit_table, pixels
+from convforge.compiler.kernels.conv_plan import clipped, cut, emit_table
 from convforge.compiler.kernels.epilogue import epilogue_loop_name
 from convforge.compiler.kernels.family import CONVOLUTIONS, LANES, Kernel, Layer, Layout
 from convforge.compiler.kernels.winograd import (
@@ -174,11 +174,10 @@ def _fields(plan: _Winograd) -> dict[str, str]:
         "sums.taps": "taps",
         "sums.low": "-INFINITY",
         "sums.high": "INFINITY",
-        "tiles": f"CF_TILES({pixels(plan.block)}, {LANES})",
+        "tiles": f"CF_CUTS({cut(plan.block)}, {LANES})",
         "finish": epilogue_loop_name(rest) if rest else "NULL",
         "low": c_float(low),
         "high": c_float(high),
-        "pixels": pixels(plan.block),
         **{name: str(value) for name, value in sizes.items()},
     }
 

@@ -118,7 +118,7 @@ def test_names_cannot_end_the_element_that_they_are_in(page, tmp_path):
     assert "<title>&lt;b&gt;&amp;</title>" in text
     facts = json.loads(Elements(text).by_id("facts"))
     assert facts["examples"][0]["name"] == picture.stem
-    assert len(Elements(text).texts("script")) == 4
+    assert len(Elements(text).texts("script")) == 5
 
 
 def test_the_same_classifier_gives_the_same_page(page):

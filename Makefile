@@ -5,6 +5,7 @@
 #   make lint        style and types alone
 #   make test-slow   the tests that take minutes
 #   make bench       the measurements in benchmarks/ that need no data; the others say which they take
+#   make bench-cpu   compiled networks against every other engine on this CPU: half an hour
 #   make clean       remove what the others wrote; `rm -rf .venv` removes the environment too
 #
 # torch and torchvision are installed together, in one call: their releases belong together. Another
@@ -21,7 +22,7 @@ INSTALLED = .venv/.installed
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 CODE = $(wildcard src tests benchmarks examples)
 
-.PHONY: help demo test test-slow programs bench lint clean
+.PHONY: help demo test test-slow programs bench bench-cpu lint clean
 
 help:
 	@sed -n 's/^#   \(make .*\)/\1/p' Makefile
@@ -56,6 +57,11 @@ bench: $(INSTALLED)
 	@for script in benchmarks/digits.py benchmarks/footprint.py benchmarks/resume.py; do \
 	    echo "$$script" >&2; $(BIN)/python $$script || exit 1; \
 	done
+
+bench-cpu: $(INSTALLED)
+	$(PIP) install --quiet --editable ".[all,bench]"
+	$(BIN)/python benchmarks/cpu.py --threads 1 2 > benchmarks/results/cpu.jsonl
+	$(BIN)/python benchmarks/cpu.py table benchmarks/results/cpu.jsonl
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check $(CODE)

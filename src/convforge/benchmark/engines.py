@@ -65,6 +65,7 @@ def torch_channels_last(model: Model, _folder: Path, *, threads: int) -> Engine:
 def torch_compile(model: Model, _folder: Path, *, threads: int) -> Engine:
     """Torch's own compiler; its first run takes long."""
     torch, module = _torch_module(model, threads=threads)
+    torch.compiler.reset()  # else it gives up after several networks, and runs them as they are
     compiled = torch.compile(copy.deepcopy(module))
     return _torch_engine("torch-compile", torch, compiled, memory_format=torch.contiguous_format)
 

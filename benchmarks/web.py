@@ -1,0 +1,238 @@
+"""Claim: a compiled network beats onnxruntime-web in a web page, in one file that opens at once.
+
+speed   networks with random weights at 224x224, float32, one thread, in Chromium: ms of a run of
+        convforge's module (with relaxed SIMD, as pages load it, and without) and of
+        onnxruntime-web's, by turns: a round opens each in a page of its own, runs it WARM_UP times
+        and then times RUNS; median and minimum of all rounds, beside them the largest difference
+        to the native artifact, of the largest output. One JSON line a network.
+page    a classifier of photographs as one HTML file with float16 weights: bytes, and ms from
+        opening the file, offline, to its answer about the picture in it, median and minimum of
+        ROUNDS; float32 weights beside it.
+
+    npm install onnxruntime-web        # version 1.30 was measured
+    pip install "convforge[train,compile,bench,dev]"
+    python benchmarks/web.py node_modules/onnxruntime-web/dist >> benchmarks/results/web.jsonl
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import http.server
+import json
+import shutil
+import statistics
+import tempfile
+import threading
+import time
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+import convforge as cf
+from convforge.benchmark.engines import _onnx_file
+from convforge.benchmark.measurement import machine
+from convforge.card import Card
+from convforge.classifier import Classifier
+from convforge.compiler.backend.package import save_artifact
+from convforge.compiler.backend.selftest import make_input
+from convforge.compiler.backend.target import HTML_RELAXED, WASM32
+from convforge.compiler.compilation import compile as build
+from convforge.compiler.models import read_model
+from convforge.compiler.pipeline import compile_graph
+from convforge.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
+from convforge.runtime import Runtime
+from convforge.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser
+
+NETWORKS = ("mobilenet_v2", "efficientnet_b0", "resnet18", "resnet50")
+ROUNDS, WARM_UP, RUNS = 3, 20, 30
+TARGETS = {
+    "convforge": replace(WASM32, levels=HTML_RELAXED.levels),
+    "convforge, without relaxed SIMD": WASM32,
+}
+
+TIME = """
+    for (let i = 0; i < warmUp; i++) await run();
+    const times = [];
+    for (let i = 0; i < runs; i++) {
+        const start = performance.now();
+        await run();
+        times.push(performance.now() - start);
+    }
+    return { times, output: Array.from(await run()) };
+"""
+OURS = (
+    """async ({ file, warmUp, runs }) => {
+    const { load } = await import("/classifier.js");
+    const net = await load(await (await fetch(file)).arrayBuffer());
+    const x = new Float32Array(await (await fetch("/input.bin")).arrayBuffer());
+    const run = () => net.run(x);"""
+    + TIME
+    + "}"
+)
+THEIRS = (
+    """async ({ file, warmUp, runs }) => {
+    const ort = await import("/ort.wasm.bundle.min.mjs");
+    ort.env.wasm.numThreads = 1;
+    const session = await ort.InferenceSession.create(file, { executionProviders: ["wasm"] });
+    const x = new Float32Array(await (await fetch("/input.bin")).arrayBuffer());
+    const feeds = { [session.inputNames[0]]: new ort.Tensor("float32", x, [1, 3, 224, 224]) };
+    const run = async () => (await session.run(feeds))[session.outputNames[0]].data;"""
+    + TIME
+    + "}"
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("dist", type=Path, help="onnxruntime-web's dist folder")
+    parser.add_argument("--networks", nargs="+", default=NETWORKS)
+    parser.add_argument("--chromium", default="/usr/bin/chromium")
+    arguments = parser.parse_args()
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        browser = playwright.chromium.launch(
+            executable_path=arguments.chromium, args=["--no-sandbox"]
+        )
+        common = {"browser": f"Chromium {browser.version}", "machine": machine()}
+        common |= {"convforge": __version__, "date": time.strftime("%Y-%m-%d", time.gmtime())}
+        lines = [
+            *(speed(browser, network, arguments.dist, folder) for network in arguments.networks),
+            *pages(browser, folder),
+        ]
+        for line in lines:
+            print(json.dumps({**common, **line}), flush=True)
+
+
+def speed(browser: Browser, network: str, dist: Path, folder: Path) -> dict[str, Any]:
+    served = folder / network
+    served.mkdir()
+    expected = prepare(network, dist, served)
+    times: dict[str, list[float]] = {name: [] for name in (*TARGETS, "onnxruntime-web")}
+    errors = {}
+    with serving(served) as address:
+        for _ in range(ROUNDS):
+            for number, name in enumerate(times):
+                page = browser.new_page()
+                page.goto(f"{address}/index.html")
+                ours = name in TARGETS
+                file = f"/{number}.wasm" if ours else "/model.onnx"
+                asked = {"file": file, "warmUp": WARM_UP, "runs": RUNS}
+                found = page.evaluate(OURS if ours else THEIRS, asked)
+                page.close()
+                times[name] += found["times"]
+                off = np.abs(np.float32(found["output"]) - expected).max()
+                errors[name] = float(off / np.abs(expected).max())
+    engines = {
+        name: {
+            "median_ms": round(statistics.median(spent), 2),
+            "min_ms": round(min(spent), 2),
+            "difference": errors[name],
+        }
+        for name, spent in times.items()
+    }
+    ratios = {
+        key: round(engines["onnxruntime-web"][key] / engines["convforge"][key], 2)
+        for key in ("median_ms", "min_ms")
+    }
+    return {"what": "speed", "network": network, "engines": engines, "ratios": ratios}
+
+
+def prepare(network: str, dist: Path, folder: Path) -> np.ndarray[Any, Any]:
+    """All that a page of the network asks for; what the native artifact computes."""
+    model = read_model(network)
+    for number, target in enumerate(TARGETS.values()):
+        compiled = compile_graph(model.graph, target=target, expected=model.expected)
+        save_artifact(compiled.library, folder / f"{number}.wasm")
+    shutil.copy(str(files("convforge.serving") / "page" / "classifier.js"), folder)
+    for file in dist.glob("ort*wasm*"):
+        shutil.copy(file, folder)
+    onnx.save(onnx.load(_onnx_file(model, folder)), folder / "model.onnx")  # weights in it
+    build(network, folder / "net.so")
+    x = make_input(model.graph.input_shape, None)
+    (folder / "input.bin").write_bytes(x.tobytes())
+    (folder / "index.html").write_text("<!doctype html><title>speed</title>")
+    return Runtime(folder / "net.so").run(x)[0]
+
+
+class serving:  # noqa: N801  (a context manager that reads as a verb)
+    """A folder at an address of this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        handler = functools.partial(Handler, directory=str(folder))
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+
+    def __enter__(self) -> str:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Silent, and with the types that browsers insist on."""
+
+    extensions_map = {  # noqa: RUF012  (as the class above has it)
+        **http.server.SimpleHTTPRequestHandler.extensions_map,
+        ".mjs": "text/javascript",
+        ".js": "text/javascript",
+        ".wasm": "application/wasm",
+    }
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def pages(browser: Browser, folder: Path) -> Iterator[dict[str, Any]]:
+    picture = folder / "picture.jpg"
+    draw = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
+    Image.fromarray(draw).resize((640, 480), Image.Resampling.BICUBIC).save(picture)
+    for precision in ("float16", "float32"):
+        file = folder / f"{precision}.html"
+        build(untrained(), file, target="html", precision=precision, examples=[picture])
+        spent = [first_answer(browser, file) for _ in range(3 * ROUNDS)]
+        yield {
+            "what": "page",
+            "network": "mobilenet_v2",
+            "precision": precision,
+            "file_bytes": file.stat().st_size,
+            "median_ms": round(statistics.median(spent)),
+            "min_ms": round(min(spent)),
+        }
+
+
+def untrained() -> Classifier:
+    """MobileNetV2 for ImageNet's thousand classes, as it is before training."""
+    preprocess = Preprocess(resize=256, crop=(224, 224), mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    classes = tuple(f"class {number}" for number in range(1000))
+    card = Card(network="mobilenet_v2", arguments={}, classes=classes, preprocess=preprocess)
+    return Classifier(cf.create("mobilenet_v2").eval(), card)
+
+
+def first_answer(browser: Browser, file: Path) -> float:
+    """Milliseconds from opening a page to its answer about the picture in it."""
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    start = time.perf_counter()
+    page.goto(file.as_uri())
+    page.wait_for_selector("#spoken:not(:empty)", state="attached")
+    spent = (time.perf_counter() - start) * 1e3
+    context.close()
+    return spent
+
+
+if __name__ == "__main__":
+    main()

@@ -199,7 +199,11 @@ def cut(columns: int) -> str:
 
 
 def _costs(columns: int, kind: int) -> Iterator[tuple[float, int]]:
-    """Of every size of a tile the cost of a row, and the negative size: the larger of two."""
+    """Of every size of a tile the cost of a row, and the negative size.
+
+    Of two the larger one is better: weights come from far, and come while its products are taken
+    (16 tiles of Winograd's with 256 channels: 0.79 ms as 14 and 2, 0.92 as 8 and 8; Zen 4).
+    """
     for size in range(1, min(columns, PIXELS[kind]) + 1):
         whole, rest = divmod(columns, size)
         sizes = [size] * whole + [rest] * (rest > 0)

@@ -86,8 +86,16 @@ CF_INLINE cf_vector cf_vector_min(cf_vector a, cf_vector b)
 /* The larger one, and no number where either is none. */
 CF_INLINE cf_vector cf_vector_greatest(cf_vector a, cf_vector b)
 {
+#if CF_LANES == 16
+    const __mmask16 none = _mm512_cmp_ps_mask((__m512)a, (__m512)a, _CMP_UNORD_Q);
+    return (cf_vector)_mm512_mask_mov_ps((__m512)cf_vector_max(a, b), none, (__m512)a);
+#elif CF_LANES == 8
+    const __m256 none = _mm256_cmp_ps((__m256)a, (__m256)a, _CMP_UNORD_Q);
+    return (cf_vector)_mm256_blendv_ps((__m256)cf_vector_max(a, b), (__m256)a, none);
+#else
     const cf_mask none = a != a;
     return (cf_vector)(((cf_mask)a & none) | ((cf_mask)cf_vector_max(a, b) & ~none));
+#endif
 }
 #endif
 

@@ -57,13 +57,15 @@ def test_a_convolution_whose_kernel_covers_the_map(check_layers, make_layer, dra
     check_layers(layers, kernels=[linear.KERNEL] * len(layers))
 
 
-def test_weights_lie_in_blocks_of_sixteen_outputs_filled_with_zeros(make_linear):
-    layer = make_linear(3, 17)
+def test_weights_lie_in_groups_of_64_outputs_the_last_one_filled_with_zeros(make_linear):
+    layer = make_linear(3, 81)
     weight, bias = linear.KERNEL.pack(layer)
-    assert (weight.shape, bias.shape) == ((2, 3, 16), (32,))
-    np.testing.assert_array_equal(weight[1, :, 0], layer.constants[0][16])
-    assert not weight[1, :, 1:].any()
-    assert not bias[17:].any()
+    assert (weight.shape, bias.shape) == ((3 * 96,), (96,))
+    whole, rest = weight[: 3 * 64].reshape(3, 64), weight[3 * 64 :].reshape(3, 32)
+    np.testing.assert_array_equal(whole.T, layer.constants[0][:64])
+    np.testing.assert_array_equal(rest[:, :17].T, layer.constants[0][64:])
+    assert not rest[:, 17:].any()
+    assert not bias[81:].any()
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
 """Fully connected layers, and convolutions whose kernel covers the whole map: y = W x + b.
 
-All leading axes of a fully connected layer are rows, each with a product of its own. Weights
-are packed as [blocks of 16 outputs][inputs][16], so that one input is multiplied with 16 weights
-that lie side by side and no sum has to be taken across a vector. Every 256 inputs have a sum of
-their own, for in one of VGG's 25,088 the roundings would add up.
+All leading axes of a fully connected layer are rows, each with a product of its own. Weights are
+packed as [group of 64 outputs][inputs][64], the last group as narrow as whole blocks of 16 make it,
+so that one input is multiplied with weights that lie side by side and no sum has to be taken across
+a vector. Every 256 inputs have a sum of their own, for in one of VGG's 25,088 the roundings would
+add up (linear.c).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from convforge.compiler.ir.graph import Array
 
 _LANES = 16
+_GROUP = 64  # outputs whose weights lie side by side
 
 
 def _refuses(layer: Layer) -> str | None:
@@ -48,13 +50,15 @@ def _cost(layer: Layer) -> float:
 def _pack(layer: Layer) -> tuple[Array, ...]:
     weight, *bias = layer.constants
     rows = weight.reshape(weight.shape[0], -1)
-    blocks = math.ceil(len(rows) / _LANES)
     if len(rows) % _LANES:
         rows = np.pad(rows, ((0, -len(rows) % _LANES), (0, 0)))
-    packed = rows.reshape(blocks, _LANES, -1).transpose(0, 2, 1)  # a view: it may be large
-    start = np.zeros(blocks * _LANES, np.float32)
+    whole = len(rows) // _GROUP * _GROUP
+    parts = [rows[:whole].reshape(-1, _GROUP, rows.shape[1]).transpose(0, 2, 1), rows[whole:].T]
+    start = np.zeros(len(rows), np.float32)
     if bias:
         start[: len(bias[0])] = bias[0]
+    # A view where it can be one: it may be large.
+    packed = parts[0] if whole == len(rows) else np.concatenate([part.ravel() for part in parts])
     return packed, start
 
 
@@ -74,7 +78,7 @@ KERNEL = Kernel(
     cost=_cost,
     pack=_pack,
     emit=_emit,
-    units=lambda layer: math.ceil(layer.constants[0].shape[0] / _LANES),
+    units=lambda layer: math.ceil(layer.constants[0].shape[0] / _GROUP),
     prelude=files("convforge.compiler.c").joinpath("vector.c").read_text()
     + files(__package__).joinpath("linear.c").read_text(),
 )

@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "answers": "evaluation images prediction",
     "training": "calibration card classifier evaluation html_page images networks prediction "
     "pretrained",
-    "analysis": "classifier evaluation html_page networks",
+    "analysis": "card classifier evaluation html_page images networks prediction runtime",
     "compiler.ir": "",
     "compiler.c": "",
     "compiler.frontends": "compiler.ir",
@@ -59,7 +59,8 @@ MAY_IMPORT = {
 FOR_ALL = {"errors", "files", "version"}
 SERVING = {"fastapi", "prometheus_client", "pydantic", "python_multipart", "starlette", "uvicorn"}
 HEAVY = {
-    *("onnx", "onnxruntime", "openvino", "pyarrow", "sklearn", "timm", "torch", "torchvision"),
+    *("captum", "matplotlib", "onnx", "onnxruntime", "onnxscript", "openvino", "pyarrow"),
+    *("sklearn", "timm", "torch", "torchvision"),
     *SERVING,
 }
 AT_THE_TOP = {

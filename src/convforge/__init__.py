@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from convforge.version import __version__
 
 if TYPE_CHECKING:
+    from convforge.analysis.explanation import explain
     from convforge.analysis.summary import describe
     from convforge.classifier import Classifier
     from convforge.compiler.compilation import compile  # noqa: A004
@@ -29,6 +30,7 @@ _HOMES = {
     "create": "convforge.networks.catalog",
     "describe": "convforge.analysis.summary",
     "evaluate": "convforge.evaluation",
+    "explain": "convforge.analysis.explanation",
     "load": "convforge.loading",
     "load_pretrained": "convforge.pretrained",
     "train": "convforge.training.trainer",
@@ -42,6 +44,7 @@ __all__ = [
     "create",
     "describe",
     "evaluate",
+    "explain",
     "load",
     "load_pretrained",
     "train",

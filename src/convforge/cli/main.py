@@ -17,13 +17,15 @@ from typing import Annotated
 
 import typer
 
-from convforge.cli import console, inspect, learn, measure, serve, ship
+from convforge.cli import console, explain, inspect, learn, measure, serve, ship
 from convforge.errors import ConvforgeError, InputError, Interrupted
 from convforge.version import __version__
 
 # What `pip install "convforge[EXTRA]"` brings, by the name that Python imports it by.
 EXTRAS = {
+    "captum": "train",
     "fastapi": "serve",
+    "matplotlib": "explain",
     "onnx": "onnx",
     "prometheus_client": "serve",
     "python_multipart": "serve",
@@ -48,6 +50,7 @@ for command, epilog in (
     (learn.train, learn.TRAIN_EXAMPLES),
     (learn.evaluate, learn.EVALUATE_EXAMPLES),
     (ship.predict, ship.PREDICT_EXAMPLES),
+    (explain.explain, explain.EXPLAIN_EXAMPLES),
     (ship.compile_model, ship.COMPILE_EXAMPLES),
     (serve.serve, serve.SERVE_EXAMPLES),
     (measure.benchmark, measure.BENCHMARK_EXAMPLES),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from convforge.evaluation import evaluate
     from convforge.loading import load
     from convforge.networks.catalog import create
+    from convforge.onnx_export import export
     from convforge.pretrained import load_pretrained
     from convforge.runtime import Runtime
     from convforge.training.trainer import train
@@ -31,6 +32,7 @@ _HOMES = {
     "describe": "convforge.analysis.summary",
     "evaluate": "convforge.evaluation",
     "explain": "convforge.analysis.explanation",
+    "export": "convforge.onnx_export",
     "load": "convforge.loading",
     "load_pretrained": "convforge.pretrained",
     "train": "convforge.training.trainer",
@@ -45,6 +47,7 @@ __all__ = [
     "describe",
     "evaluate",
     "explain",
+    "export",
     "load",
     "load_pretrained",
     "train",

@@ -17,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from convforge.cli import console, explain, inspect, learn, measure, serve, ship
+from convforge.cli import console, explain, export, inspect, learn, measure, serve, ship
 from convforge.errors import ConvforgeError, InputError, Interrupted
 from convforge.version import __version__
 
@@ -27,6 +27,8 @@ EXTRAS = {
     "fastapi": "serve",
     "matplotlib": "explain",
     "onnx": "onnx",
+    "onnxruntime": "export",
+    "onnxscript": "export",
     "prometheus_client": "serve",
     "python_multipart": "serve",
     "sklearn": "train",
@@ -52,6 +54,7 @@ for command, epilog in (
     (ship.predict, ship.PREDICT_EXAMPLES),
     (explain.explain, explain.EXPLAIN_EXAMPLES),
     (ship.compile_model, ship.COMPILE_EXAMPLES),
+    (export.export, export.EXPORT_EXAMPLES),
     (serve.serve, serve.SERVE_EXAMPLES),
     (measure.benchmark, measure.BENCHMARK_EXAMPLES),
     (inspect.list_networks, inspect.LIST_EXAMPLES),

@@ -46,6 +46,7 @@ ONE_PLACE = (
     "occlusion and integrated-gradients tell places apart"
 )
 MOST_CELLS_IN_JSON = 1024
+COARSE = 32  # places along a side that `warmest` tells apart
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,9 +90,13 @@ class Explanation:
 
     @property
     def warmest(self) -> tuple[float, float]:
-        """(x, y) of the warmest cell's middle, as shares of the part that is seen."""
-        row, column = np.unravel_index(int(self.heat.argmax()), self.heat.shape)
-        rows, columns = self.heat.shape
+        """(x, y) of the warmest place's middle, as shares of the part that is seen.
+
+        A place is a cell, or one of at most COARSE x COARSE blocks of cells: a pixel says little.
+        """
+        coarse = _coarse(_coarse(self.heat).T).T
+        row, column = np.unravel_index(int(coarse.argmax()), coarse.shape)
+        rows, columns = coarse.shape
         return (int(column) + 0.5) / columns, (int(row) + 0.5) / rows
 
     def save(self, path: str | PathLike[str], *, title: str = "", remark: str = "") -> None:
@@ -235,6 +240,17 @@ def compute_values(
     black = model.preprocess(np.zeros_like(image))
     found, complete = gradients.integrated_gradients(model.net, x, baseline=black, index=index)
     return found.sum(axis=0), complete
+
+
+def _coarse(heat: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Means over blocks of rows, so that at most COARSE are left."""
+    rows = len(heat)
+    if rows <= COARSE:
+        return heat
+    # As evenly as the rows divide; the mean of each, for they may differ by one in size.
+    edges = np.arange(COARSE) * rows // COARSE
+    sizes = np.diff(edges, append=rows)
+    return (np.add.reduceat(heat, edges, axis=0) / sizes[:, None]).astype(np.float32)
 
 
 def _near(target: str, classes: tuple[str, ...]) -> str:

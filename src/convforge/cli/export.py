@@ -49,6 +49,10 @@ def export(
     """
     path = output or file.with_suffix(f".{file_format}")
     check_destination(path)
+    if path.exists() and file.exists() and path.samefile(file):
+        raise OutputError(
+            f"{path}: is the classifier itself; name another file for the model with --output"
+        )
     if path.exists() and not force:
         raise OutputError(
             f"{path}: exists already; name another file with --output, or replace it with --force"

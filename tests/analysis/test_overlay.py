@@ -15,7 +15,7 @@ from convforge.errors import OutputError, PackageError
 from convforge.images.preprocess import Preprocess
 from convforge.prediction import Prediction
 
-RGB = Preprocess(resize=40, crop=(24, 32), mean=(128.0,) * 3, std=(64.0,) * 3)
+RGB = Preprocess(resize=40, crop=(32, 32), mean=(128.0,) * 3, std=(64.0,) * 3)
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +23,20 @@ def found(trained, scans):
     return explain(trained, scans[0])
 
 
+def size(path):
+    with Image.open(path) as picture:
+        return picture.size
+
+
+def pixels(path):
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB")).astype(int)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_is_drawn_in_colour(trained, scans, method, tmp_path):
     explain(trained, scans[0], method=method).save(tmp_path / "why.png", title="a scan")
-    picture = np.asarray(Image.open(tmp_path / "why.png").convert("RGB")).astype(int)
+    picture = pixels(tmp_path / "why.png")
     height, width, _ = picture.shape
     assert width > height > 500
     spread = picture.max(axis=2) - picture.min(axis=2)
@@ -40,7 +50,7 @@ def test_a_pictures_heat_is_warmest_where_the_explanation_is(found, tmp_path):
     values[3, 0] = 1
     dark = replace(found, method="occlusion", values=values, seen=np.zeros((64, 64, 1), np.uint8))
     dark.save(tmp_path / "why.png")
-    picture = np.asarray(Image.open(tmp_path / "why.png").convert("RGB")).astype(int)
+    picture = pixels(tmp_path / "why.png")
     # Inferno ends in a light yellow; the bar at the right end has it too.
     body = picture[:, : int(picture.shape[1] * 0.88)]
     rows, columns = np.nonzero((body[..., 0] > 150) & (body[..., 2] < body[..., 0] - 40))
@@ -62,7 +72,7 @@ def test_names_of_classes_are_drawn_whatever_they_are(found, label, tmp_path):
     one = Prediction(label, 3, 0.5)
     other = Prediction(label + "2", 4, 0.6)
     replace(found, target=one, best=other).save(tmp_path / "why.png", title=label)
-    assert Image.open(tmp_path / "why.png").size[0] > 800
+    assert size(tmp_path / "why.png")[0] > 800
 
 
 def test_what_no_font_has_is_named_by_its_number():
@@ -72,12 +82,12 @@ def test_what_no_font_has_is_named_by_its_number():
 
 def test_filters_and_maps_are_drawn(trained, make_classifier, scans, picture, tmp_path):
     first_filters(trained).save(tmp_path / "grey.png", title="digits")
-    colour = make_classifier("mobilenet_v2", preprocess=replace(RGB, crop=(32, 32)))
+    colour = make_classifier("resnet20", preprocess=RGB)
     first_filters(colour).save(tmp_path / "colour.png")
     feature_maps(trained, scans[0]).save(tmp_path / "maps.svg", title=str(scans[0]))
     feature_maps(colour, picture).save(tmp_path / "colour-maps.png")
     for name in ("grey.png", "colour.png", "colour-maps.png"):
-        assert min(Image.open(tmp_path / name).size) > 100
+        assert min(size(tmp_path / name)) > 100
 
 
 @pytest.mark.parametrize("name", ["why.jpg", "why", "why.txt"])

@@ -118,7 +118,7 @@ def _captum() -> Any:
     try:
         from captum.attr import IntegratedGradients  # noqa: PLC0415  (optional, and slow to import)
     except ModuleNotFoundError as error:
-        if error.name != "captum":
+        if (error.name or "").partition(".")[0] != "captum":
             raise
         raise PackageError(
             "integrated gradients need captum, which is not installed; install it with "

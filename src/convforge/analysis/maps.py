@@ -121,8 +121,8 @@ def feature_maps(
         x = torch.tensor(preprocess(pixels)[None], device=device)
         for name, layer in net.features.named_children():
             x = layer(x)
-            # A copy, for the next layer may work in place.
-            last[x.shape[2], x.shape[3]] = name, x[0].clone()
+            # Of one size the last: a layer that works in place changes the size of none.
+            last[x.shape[2], x.shape[3]] = name, x[0]
     stages = tuple(_stage(name, maps) for name, maps in last.values())
     return FeatureMaps(seen=preprocess.pixels(pixels), stages=stages)
 

@@ -172,14 +172,11 @@ def cup_and_cat():
     return np.ascontiguousarray(np.concatenate([cup, cat], axis=1))
 
 
-@pytest.mark.parametrize("method", ["grad-cam", "occlusion"])
-def test_the_evidence_for_a_cat_lies_on_the_cat_and_for_a_cup_on_the_cup(
-    squeezed, cup_and_cat, method
-):
+def test_the_evidence_for_a_cat_lies_on_the_cat_and_for_a_cup_on_the_cup(squeezed, cup_and_cat):
     shares = []
     for target in ("Egyptian cat", "espresso"):
-        heat = explain(squeezed, cup_and_cat, target=target, method=method).heat
+        heat = explain(squeezed, cup_and_cat, target=target).heat
         # The column in the middle is both's.
         shares.append(float(heat[:, heat.shape[1] // 2 + 1 :].sum() / heat.sum()))
     assert shares[0] > 0.8
-    assert shares[1] < 0.2
+    assert shares[1] < 0.1

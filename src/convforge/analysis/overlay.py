@@ -31,6 +31,7 @@ HEAT, MAPS = "inferno", "viridis"
 DPI = 150
 VEIL = 0.78  # opacity of the warmest place; the coldest has none
 BRIGHTEST = 99.5  # percentile of a pixel-by-pixel map that is drawn as the warmest
+LONGEST_NAME = 48  # characters of a class in a heading
 INK, SOFT = "#1b1b1f", "#5c5f66"
 SETTINGS = {
     "font.size": 10,
@@ -119,7 +120,10 @@ def save_filters(found: Filters, path: Path, *, title: str = "") -> None:
             if place < len(tiles):
                 axes.imshow(tiles[place], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         count, channels, height, width = found.weights.shape
-        words = f"{count} filters of {channels}x{height}x{width}; mid-grey is 0, ±{largest:.2g}"
+        words = (
+            f"{count} filters of {channels}x{height}x{width}, from -{largest:.2g} (dark) over 0 "
+            f"(mid-grey) to {largest:.2g} (light)"
+        )
         _head(figure, f"{found.layer}, the first convolution", [words, title])
         _save(figure, path)
 
@@ -136,10 +140,9 @@ def save_features(found: FeatureMaps, path: Path, *, title: str = "") -> None:
         _show_photo(grid[0, 0], found.seen)
         for row, stage in zip(grid, found.stages, strict=True):
             size = "x".join(map(str, (stage.channels, *stage.maps.shape[1:])))
-            row[1].text(
-                0, 1.08, f"{_drawable(stage.name)}, {size}", transform=row[1].transAxes,
-                fontsize=8, color=SOFT, parse_math=False,
-            )  # fmt: skip
+            # A title, for which the layout makes room above and not at its sides.
+            words = f"{_drawable(stage.name)}, {size}"
+            row[1].set_title(words, loc="left", fontsize=8, color=SOFT, parse_math=False)
             for axes, picture in zip(row[1:], stage.maps, strict=False):
                 axes.imshow(picture, cmap=MAPS, interpolation="nearest")
         words = f"the {columns} strongest maps of every stage"
@@ -168,7 +171,9 @@ def _answer(found: Explanation) -> str:
 
 def _class_name(label: str, index: int) -> str:
     drawable = _drawable(label)
-    return drawable if "�" not in drawable else f"class {index}"
+    if "�" in drawable:
+        return f"class {index}"
+    return drawable if len(drawable) <= LONGEST_NAME else f"{drawable[: LONGEST_NAME - 1]}…"
 
 
 def _show_photo(axes: Any, pixels: NDArray[np.uint8]) -> None:
@@ -199,7 +204,9 @@ def _faded(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _head(figure: Any, heading: str, lines: Sequence[str]) -> None:
     words = "\n".join(_drawable(line) for line in lines if line)
-    figure.suptitle(heading, x=0.02, ha="left", fontsize=14, fontweight="bold", parse_math=False)
+    figure.suptitle(
+        heading, x=0.02, ha="left", fontsize=14, fontweight="bold", parse_math=False, wrap=True
+    )
     if words:
         figure.supxlabel(
             words, x=0.02, ha="left", fontsize=9, color=SOFT, parse_math=False, wrap=True

@@ -183,10 +183,11 @@ def _words(found: "Explanation", sanity: "Sanity | None") -> "Iterator[Text]":
     yield tables.plain(f"{target.label}  {target.probability:.3%}, by {found.method}", "bold")
     if best.index != target.index:
         yield tables.plain(f"its answer is {best.label}  {best.probability:.3%}")
-    x, y = found.warmest
-    yield tables.plain(
-        f"warmest {x:.0%} from the left and {y:.0%} from the top of what the network saw"
-    )
+    if not found.notes:
+        x, y = found.warmest
+        yield tables.plain(
+            f"warmest {x:.0%} from the left and {y:.0%} from the top of what the network saw"
+        )
     complete = found.completeness
     if complete is not None:
         yield tables.plain(

@@ -11,7 +11,9 @@ import torch
 
 from convforge import onnx_export
 from convforge.card import METADATA_KEY, Card
+from convforge.classifier import Classifier
 from convforge.compiler.compilation import compile as build
+from convforge.compiler.models import read_model
 from convforge.errors import (
     ClassifierError,
     InputError,
@@ -21,6 +23,7 @@ from convforge.errors import (
 )
 from convforge.images.preprocess import Preprocess
 from convforge.loading import load
+from convforge.networks.catalog import CATALOG, create
 from convforge.onnx_export import export
 
 RGB = Preprocess(resize=40, crop=(32, 32), mean=(128.0,) * 3, std=(64.0,) * 3)
@@ -98,6 +101,37 @@ def test_networks_with_operations_of_their_own_are_exported(make_classifier, nam
     found = export(classifier, tmp_path / "net.onnx")
     assert found.deviation <= found.limit
     assert [module.training for module in classifier.net.modules()] == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CATALOG)
+def test_every_network_is_exported_and_read_back(make_network, name, tmp_path):
+    classifier = make_network(name)
+    found = export(classifier, tmp_path / "net.onnx")
+    assert found.deviation <= found.limit
+    assert read_model(tmp_path / "net.onnx").card == classifier.card
+    (tmp_path / "net.onnx").unlink()  # half a gigabyte, some of them
+
+
+@pytest.fixture
+def make_network():
+    """An untrained classifier as its paper has the network."""
+
+    def make(name):
+        torch.manual_seed(0)
+        net = create(name)
+        channels, height, width = net.input_shape
+        preprocess = Preprocess(
+            resize=(height, width),
+            crop=(height, width),
+            mean=(128.0,) * channels,
+            std=(64.0,) * channels,
+        )
+        classes = tuple(f"class {k}" for k in range(net.num_classes))
+        card = Card(network=name, arguments=net.arguments, classes=classes, preprocess=preprocess)
+        return Classifier(net, card)
+
+    return make
 
 
 def test_local_response_normalisation_is_onnx_own():

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # The paper finds that 20 to 300 steps come within 5 % (section 5).
 STEPS = (32, 64, 128, 256, 512)
 TOLERANCE = 0.05
-AT_A_TIME = 16  # steps that are computed together: bounds the memory of their maps
+PIXELS = 8 * 224 * 224  # of the steps that are computed together: bounds the memory of their maps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,12 +87,13 @@ def integrated_gradients(
     """
     method = _captum()(net)
     image, start = _batch(net, x).requires_grad_(), _batch(net, baseline)
+    at_a_time = max(1, PIXELS // (x.shape[1] * x.shape[2]))
     with evaluation_mode(net), torch.enable_grad():
         with torch.no_grad():
             score, zero = (float(net(one)[0, index]) for one in (image, start))
         for steps in STEPS:
             found = method.attribute(
-                image, start, target=index, n_steps=steps, internal_batch_size=AT_A_TIME
+                image, start, target=index, n_steps=steps, internal_batch_size=at_a_time
             ).detach()
             complete = Completeness(
                 total=float(found.double().sum()),

@@ -35,7 +35,8 @@ LIMIT = 0.5  # of the mean correlation; the paper names none
 class Sanity:
     """Rank correlations of a map with those of `DRAWS` networks with random weights.
 
-    `values` compares the maps, `magnitudes` their absolute values; one number -1…1 a draw, None
+    `values` compares the maps (of Grad-CAM before its ReLU, which would leave many without an
+    order), `magnitudes` their absolute values; one number -1…1 a draw, None
     where either map is the same everywhere, so that it has no order.
     """
 

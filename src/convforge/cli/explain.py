@@ -92,14 +92,15 @@ def explain(
         model = load(file, workers=os.cpu_count() or 1)
         if method is not None and method in SHEETS:
             sheet = _sheet(model, image, method)
-            sheet.save(path, title=str(image or file))
+            sheet.save(path, title=(image or file).name)
             record: dict[str, Any] = sheet.to_json()
             words: tuple[Text, ...] = ()
         else:
             found, sanity = _explained(
                 model, image, method=method, target=target, check=check, progress=progress
             )
-            found.save(path, title=str(image), remark=_verdict(sanity) if sanity else "")
+            remark = _verdict(sanity) if sanity else ""
+            found.save(path, title=image.name if image else "", remark=remark)
             record = found.to_json() | {"check": sanity.to_json() if sanity else None}
             words = tuple(_words(found, sanity))
     if as_json:

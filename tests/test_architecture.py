@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "answers": "evaluation images prediction",
     "training": "calibration card classifier evaluation html_page images networks prediction "
     "pretrained",
-    "analysis": "classifier evaluation html_page networks",
+    "analysis": "card classifier evaluation html_page images networks prediction runtime",
     "compiler.ir": "",
     "compiler.c": "",
     "compiler.frontends": "compiler.ir",
@@ -50,16 +50,19 @@ MAY_IMPORT = {
     "serving": "images page_source prediction runtime seal",
     "runtime": "card images prediction seal",
     "loading": "classifier runtime seal",
+    "onnx_export": "card classifier loading runtime",
     "torch_backend": "compiler.compilation runtime",
-    "benchmark": "compiler.backend compiler.compilation compiler.ir compiler.models runtime seal",
+    "benchmark": "compiler.backend compiler.compilation compiler.ir compiler.models onnx_export "
+    "runtime seal",
     # The public verbs, each by the name of its module.
-    "convforge": "analysis classifier compiler.compilation evaluation loading networks pretrained "
-    "runtime training",
+    "convforge": "analysis classifier compiler.compilation evaluation loading networks onnx_export "
+    "pretrained runtime training",
 }
 FOR_ALL = {"errors", "files", "version"}
 SERVING = {"fastapi", "prometheus_client", "pydantic", "python_multipart", "starlette", "uvicorn"}
 HEAVY = {
-    *("onnx", "onnxruntime", "openvino", "pyarrow", "sklearn", "timm", "torch", "torchvision"),
+    *("captum", "matplotlib", "onnx", "onnxruntime", "onnxscript", "openvino", "pyarrow"),
+    *("sklearn", "timm", "torch", "torchvision"),
     *SERVING,
 }
 AT_THE_TOP = {

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 from convforge.version import __version__
 
 if TYPE_CHECKING:
+    from convforge.analysis.explanation import explain
     from convforge.analysis.summary import describe
     from convforge.classifier import Classifier
     from convforge.compiler.compilation import compile  # noqa: A004
     from convforge.evaluation import evaluate
     from convforge.loading import load
     from convforge.networks.catalog import create
+    from convforge.onnx_export import export
     from convforge.pretrained import load_pretrained
     from convforge.runtime import Runtime
     from convforge.training.trainer import train
@@ -29,6 +31,8 @@ _HOMES = {
     "create": "convforge.networks.catalog",
     "describe": "convforge.analysis.summary",
     "evaluate": "convforge.evaluation",
+    "explain": "convforge.analysis.explanation",
+    "export": "convforge.onnx_export",
     "load": "convforge.loading",
     "load_pretrained": "convforge.pretrained",
     "train": "convforge.training.trainer",
@@ -42,6 +46,8 @@ __all__ = [
     "create",
     "describe",
     "evaluate",
+    "explain",
+    "export",
     "load",
     "load_pretrained",
     "train",

@@ -14,6 +14,7 @@ from convforge.images.preprocess import Preprocess
 from convforge.version import __version__
 
 FORMAT = 1
+METADATA_KEY = "convforge"  # what a card stands under in the metadata of a file that has others
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 
-from convforge.card import Card
+from convforge.card import METADATA_KEY, Card
 from convforge.errors import ClassifierError, InputError
 from convforge.files import write_file
 from convforge.images.decode import decode
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 BATCH = 64  # images that `logits` puts through the network at a time: bounds the memory of its maps
 MAX_HEADER_BYTES = 16 << 20  # a network of 10,000 tensors and 20,000 class names needs 2 MiB
 
-_METADATA_KEY = "convforge"
 _DIGEST = "sha256"
 
 
@@ -124,7 +123,7 @@ class Classifier:
         fields = json.loads(self.card.dumps())
         fields[_DIGEST] = _digest(fields, state)
         text = json.dumps(fields, ensure_ascii=False, sort_keys=True)
-        write_file(Path(path), safetensors_bytes(state, metadata={_METADATA_KEY: text}))
+        write_file(Path(path), safetensors_bytes(state, metadata={METADATA_KEY: text}))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -185,12 +184,12 @@ def _read(path: Path) -> tuple[Card, dict[str, Tensor]]:
         raise ClassifierError(
             f"{path}: damaged or cut short ({error}); save or copy the classifier again"
         ) from None
-    if _METADATA_KEY not in metadata:
+    if METADATA_KEY not in metadata:
         raise ClassifierError(
             f"{path}: a safetensors file without convforge's card in its header; "
             "expected one that `Classifier.save` or `convforge train` wrote"
         )
-    text = metadata[_METADATA_KEY]
+    text = metadata[METADATA_KEY]
     try:
         card = Card.loads(text, origin=str(path), error=ClassifierError)
     except RecursionError:

@@ -9,7 +9,10 @@ from convforge.cli.main import app, run
 from convforge.errors import VerifyError
 from convforge.version import __version__
 
-COMMANDS = ("train", "evaluate", "predict", "compile", "serve", "benchmark", "list", "describe")
+COMMANDS = (
+    *("train", "evaluate", "predict", "explain", "compile", "export", "serve", "benchmark"),
+    *("list", "describe"),
+)
 PROGRAM = "from convforge.cli.main import main; main()"
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -176,3 +177,55 @@ def test_an_onnx_file_is_a_graph_alone(tmp_path):
     assert (found.name, found.card, found.expected) == ("n.onnx", None, None)
     assert found.file == tmp_path / "n.onnx"
     assert found.graph.input_shape == (1, 2, 3, 3)
+
+
+@pytest.fixture
+def carded(trained, tmp_path):
+    """`trained` as an ONNX file; gives its path and a way to change it."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    from convforge.onnx_export import export
+
+    path = tmp_path / "digits.onnx"
+    export(trained, path)
+
+    def change(**metadata):
+        model = onnx.load(path)
+        onnx.helper.set_model_props(model, metadata)
+        onnx.save(model, path)
+
+    return path, change
+
+
+def test_an_onnx_file_that_was_exported_brings_its_card(carded, trained):
+    found = read_model(carded[0])
+    assert (found.card, found.file) == (trained.card, carded[0])
+    assert read_model(carded[0], input_shape=(1, 1, 32, 32)).card == trained.card
+
+
+def test_a_card_without_its_key_is_no_card(carded, trained):
+    path, change = carded
+    change(card=trained.card.dumps())
+    assert read_model(path).card is None
+
+
+def test_a_card_of_another_model_is_refused(carded, trained):
+    path, change = carded
+    change(convforge=replace(trained.card, classes=("a", "b")).dumps())
+    words = (
+        r"digits\.onnx: carries the card of a classifier from \[1, 1, 32, 32\] to \[1, 2\], and "
+    )
+    with pytest.raises(InputError, match=words + r"computes \[1, 1, 32, 32\] to \[1, 10\]"):
+        read_model(path)
+
+
+def test_a_batch_for_a_file_with_a_card_is_refused(carded):
+    with pytest.raises(InputError, match=r"computes \[4, 1, 32, 32\] .*leave input_shape out"):
+        read_model(carded[0], input_shape=(4, 1, 32, 32))
+
+
+def test_a_card_that_is_damaged_is_refused(carded):
+    path, change = carded
+    change(convforge="{}")
+    with pytest.raises(InputError, match=r"digits\.onnx: its card is damaged"):
+        read_model(path)

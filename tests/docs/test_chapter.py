@@ -65,7 +65,9 @@ def test_commands_exist_and_name_networks(course_map, commands_in, parse_command
         used.add(name)
         network = values.get("network") or (name == "describe" and values["what"])
         assert not network or network in CATALOG, words
-    assert used == {"compile", "describe", "evaluate", "list", "predict", "train"}
+    assert used == {
+        *("compile", "describe", "evaluate", "explain", "export", "list", "predict", "train"),
+    }
 
 
 def test_unknown_commands_and_options_would_be_found(parse_command):
@@ -74,7 +76,10 @@ def test_unknown_commands_and_options_would_be_found(parse_command):
             parse_command(words)
 
 
-@pytest.mark.parametrize("name", ["course-map.md", "arithmetic.md", "images.md", "networks/*.md"])
+@pytest.mark.parametrize(
+    "name",
+    ["course-map.md", "arithmetic.md", "explanation.md", "images.md", "networks/*.md", "onnx.md"],
+)
 def test_links_lead_somewhere(name, folder):
     for path in folder.glob(name):
         text = path.read_text(encoding="utf-8")

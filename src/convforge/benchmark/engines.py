@@ -6,10 +6,8 @@ installed, UnsupportedError where it cannot take the model.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import importlib
-import io
 import subprocess
 import warnings
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from convforge.errors import PackageError, UnsupportedError
+from convforge.onnx_export import to_onnx
 from convforge.runtime import Runtime
 from convforge.version import __version__
 
@@ -181,25 +180,6 @@ def _onnx_file(model: Model, folder: Path) -> Path:
     path = folder / "model.onnx"
     if model.module is None or path.exists():
         return path
-    torch = _import("torch", extra="train")
-    _import("onnxscript", extra="bench")
-    example = torch.zeros(model.graph.input_shape)
-    # What it says about its own deprecations and steps is nobody's business here.
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        try:
-            torch.onnx.export(
-                model.module.eval(), (example,), str(path), dynamo=True, verbose=False
-            )
-        except Exception as error:  # noqa: BLE001  (whatever the exporter meets)
-            raise UnsupportedError(
-                f"torch.onnx.export could not write it: {_root(error)}"
-            ) from None
+    onnx = _import("onnx", extra="bench")
+    onnx.save(to_onnx(model.module, model.graph.input_shape), str(path))
     return path
-
-
-def _root(error: BaseException) -> str:
-    """What the innermost of chained exceptions says first: the others say where it passed by."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -17,14 +17,18 @@ from typing import Annotated
 
 import typer
 
-from convforge.cli import console, inspect, learn, measure, serve, ship
+from convforge.cli import console, explain, export, inspect, learn, measure, serve, ship
 from convforge.errors import ConvforgeError, InputError, Interrupted
 from convforge.version import __version__
 
 # What `pip install "convforge[EXTRA]"` brings, by the name that Python imports it by.
 EXTRAS = {
+    "captum": "train",
     "fastapi": "serve",
+    "matplotlib": "explain",
     "onnx": "onnx",
+    "onnxruntime": "export",
+    "onnxscript": "export",
     "prometheus_client": "serve",
     "python_multipart": "serve",
     "sklearn": "train",
@@ -48,7 +52,9 @@ for command, epilog in (
     (learn.train, learn.TRAIN_EXAMPLES),
     (learn.evaluate, learn.EVALUATE_EXAMPLES),
     (ship.predict, ship.PREDICT_EXAMPLES),
+    (explain.explain, explain.EXPLAIN_EXAMPLES),
     (ship.compile_model, ship.COMPILE_EXAMPLES),
+    (export.export, export.EXPORT_EXAMPLES),
     (serve.serve, serve.SERVE_EXAMPLES),
     (measure.benchmark, measure.BENCHMARK_EXAMPLES),
     (inspect.list_networks, inspect.LIST_EXAMPLES),

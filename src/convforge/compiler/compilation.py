@@ -66,8 +66,8 @@ def compile(  # noqa: A001  (the public verb)
     `model` is a classifier or the file it was saved to; an `nn.Module`, with the `input_shape` that
     it takes, such as (1, 3, 224, 224); the path of an .onnx file; or the name of a network of the
     catalogue, whose `weights` are a tag of published ones, "imagenet", or random where that is left
-    out. Classifiers alone have class names and preprocessing, so that their artifacts predict; the
-    others compute tensors.
+    out. Classifiers, and the .onnx files that `export` wrote of them, have class names and
+    preprocessing, so that their artifacts predict; the others compute tensors.
 
     `threads` is how many compute one input where the artifact's user asks for no other number.
     `precision` is what a web page keeps its weights in: "float16" takes half of the bytes, and the

@@ -4,7 +4,8 @@
     nn.Module, with an `input_shape`          a graph alone
     NETWORK, a name of the catalogue          untrained, a graph alone; with published `weights`, a
                                               classifier's graph and card
-    FILE.onnx                                 a graph alone
+    FILE.onnx                                 a graph alone; with the card of the classifier that
+                                              `export` wrote it of
 
 Without a card there are no class names and no preprocessing: the artifact computes tensors.
 """
@@ -17,6 +18,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from convforge.card import METADATA_KEY, Card
 from convforge.errors import InputError, PackageError
 from convforge.networks.catalog import CATALOG, create
 
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from convforge.card import Card
     from convforge.classifier import Classifier
     from convforge.compiler.frontends.torch_model import Module
     from convforge.compiler.ir.graph import Array, Graph, Shape
@@ -112,13 +113,29 @@ def _named(path: Path, *, input_shape: Shape | None, weights: str | None) -> Mod
     if not path.is_file():
         raise InputError(f"{path}: no such file; {_what_it_may_be(path)}")
     if path.suffix == ".onnx":
-        from convforge.compiler.frontends.onnx import from_onnx  # noqa: PLC0415  (imports onnx)
-
-        return Model(path.name, from_onnx(path, input_shape=input_shape), file=path)
+        return _onnx_file(path, input_shape=input_shape)
     from convforge.classifier import Classifier  # noqa: PLC0415  (imports torch)
 
     _refuse_shape(input_shape, of="a classifier")
     return _classifier(Classifier.load(path), name=path.name)
+
+
+def _onnx_file(path: Path, *, input_shape: Shape | None) -> Model:
+    from convforge.compiler.frontends.onnx import read_onnx  # noqa: PLC0415  (imports onnx)
+
+    graph, metadata = read_onnx(path, input_shape=input_shape)
+    if METADATA_KEY not in metadata:
+        return Model(path.name, graph, file=path)
+    card = Card.loads(metadata[METADATA_KEY], origin=str(path), error=InputError)
+    expected = (1, *card.preprocess.input_shape), (1, len(card.classes))
+    found = graph.input_shape, graph.shapes[graph.output]
+    if found != expected:
+        raise InputError(
+            f"{path}: carries the card of a classifier from {list(expected[0])} to "
+            f"{list(expected[1])}, and computes {list(found[0])} to {list(found[1])}: leave "
+            f"input_shape out, or take {METADATA_KEY!r} out of its metadata to compile it without"
+        )
+    return Model(path.name, graph, card=card, file=path)
 
 
 def _what_it_may_be(path: Path) -> str:

@@ -42,8 +42,17 @@ def from_onnx(
     is 1. Raises InputError where it is no ONNX model, UnsupportedError naming the node that is not
     understood.
     """
+    graph, _ = read_onnx(source, input_shape=input_shape)
+    return graph
+
+
+def read_onnx(
+    source: str | PathLike[str] | onnx.ModelProto, *, input_shape: Shape | None = None
+) -> tuple[Graph, dict[str, str]]:
+    """As `from_onnx`, and the model's `metadata_props`, which may say anything."""
     model, folder = load_model(source)
-    return Reader(folder, opset_of(model)).read(model.graph, input_shape)
+    graph = Reader(folder, opset_of(model)).read(model.graph, input_shape)
+    return graph, {entry.key: entry.value for entry in model.metadata_props}
 
 
 @dataclass

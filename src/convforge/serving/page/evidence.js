@@ -1,6 +1,8 @@
 /**
  * Where the evidence lies: the picture is covered patch by patch, and what that costs the best
  * class's probability is drawn over it (occlusion: Zeiler and Fergus, 2014, section 4.2).
+ *
+ * The same as `analysis/occlusion.py`, number for number.
  */
 
 import { breathe } from "./dom.js";

@@ -150,6 +150,8 @@ def explain(
     probabilities = model.probabilities([pixels])[0]
     best = top_predictions(probabilities, model.classes, top=1)[0]
     index = best.index if target is None else find_class(target, model.classes)
+    if progress is not None:
+        progress(0, 0, f"explaining by {chosen}")
     values, completeness = compute_values(
         model, pixels, method=chosen, index=index, progress=progress
     )

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from convforge.analysis import sanity
+from convforge.analysis import gradients, sanity
 from convforge.analysis.explanation import explain
 from convforge.analysis.sanity import DRAWS, LIMIT, Sanity, check_sanity, rank_correlation
 from convforge.classifier import Classifier
@@ -43,6 +43,13 @@ def test_grad_cam_of_a_trained_network_passes_and_is_the_same_again(trained, sca
     assert "depends on what the network learned" in result.verdict
     assert check_sanity(trained, found) == result
     assert result.to_json()["passed"] is True
+
+
+def test_integrated_gradients_of_random_networks_need_not_add_up(trained, scans, monkeypatch):
+    found = explain(trained, scans[0], method="integrated-gradients")
+    monkeypatch.setattr(gradients, "STEPS", ())
+    result = check_sanity(trained, found)
+    assert None not in result.values
 
 
 def test_the_networks_it_is_compared_with_have_other_weights(trained, scans, monkeypatch):

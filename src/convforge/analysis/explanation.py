@@ -150,6 +150,8 @@ def explain(
     probabilities = model.probabilities([pixels])[0]
     best = top_predictions(probabilities, model.classes, top=1)[0]
     index = best.index if target is None else find_class(target, model.classes)
+    if progress is not None:
+        progress(0, 0, f"explaining by {chosen}")
     values, completeness = compute_values(
         model, pixels, method=chosen, index=index, progress=progress
     )
@@ -227,9 +229,13 @@ def compute_values(
     *,
     method: Method,
     index: int,
+    steps: int | None = None,
     progress: Progress | None = None,
 ) -> tuple[NDArray[np.float32], Completeness | None]:
-    """`Explanation.values` and `completeness` of an RGB image, uint8 [H, W, 3]."""
+    """`Explanation.values` and `completeness` of an RGB image, uint8 [H, W, 3].
+
+    Integrated gradients take so many `steps`, or as many as they need where that is None.
+    """
     if method == "occlusion" or isinstance(model, Runtime):
         return occlusion.drops(model, image, index=index, progress=progress), None
     from convforge.analysis import gradients  # noqa: PLC0415  (imports torch)
@@ -238,7 +244,12 @@ def compute_values(
     if method == "grad-cam":
         return gradients.weighted_maps(model.net, x, index=index), None
     black = model.preprocess(np.zeros_like(image))
-    found, complete = gradients.integrated_gradients(model.net, x, baseline=black, index=index)
+    if steps is None:
+        found, complete = gradients.integrated_gradients(model.net, x, baseline=black, index=index)
+    else:
+        found, complete = gradients.attributions(
+            model.net, x, baseline=black, index=index, steps=steps
+        )
     return found.sum(axis=0), complete
 
 

@@ -80,34 +80,49 @@ def integrated_gradients(
 ) -> tuple[NDArray[np.float32], Completeness]:
     """Attributions float32 [C, H, W] of one preprocessed image, and how complete they are.
 
-    Source: Sundararajan, Taly and Yan 2017, "Axiomatic attribution for deep networks", equation 1:
-    (x - x') times the mean gradient on the way from the baseline x' to x, of the logit `index`.
     The number of steps is doubled until the attributions sum to f(x) - f(x') within TOLERANCE.
     Raises InputError where STEPS do not suffice, PackageError where captum is missing.
     """
-    method = _captum()(net)
-    image, start = _batch(net, x).requires_grad_(), _batch(net, baseline)
-    at_a_time = max(1, PIXELS // (x.shape[1] * x.shape[2]))
-    with evaluation_mode(net), torch.enable_grad():
-        with torch.no_grad():
-            score, zero = (float(net(one)[0, index]) for one in (image, start))
-        for steps in STEPS:
-            found = method.attribute(
-                image, start, target=index, n_steps=steps, internal_batch_size=at_a_time
-            ).detach()
-            complete = Completeness(
-                total=float(found.double().sum()),
-                difference=score - zero,
-                baseline=zero,
-                steps=steps,
-            )
-            if complete.error <= complete.limit:
-                return found[0].cpu().numpy().astype(np.float32), complete
+    for steps in STEPS:
+        found, complete = attributions(net, x, baseline=baseline, index=index, steps=steps)
+        if complete.error <= complete.limit:
+            return found, complete
     raise InputError(
         f"integrated gradients: after {STEPS[-1]} steps the attributions sum to "
         f"{complete.total:.4g}, the score rises by {complete.difference:.4g}: the network bends "
         "too much between the two pictures to be explained so; take grad-cam or occlusion"
     )
+
+
+def attributions(
+    net: ConvNet,
+    x: NDArray[np.float32],
+    *,
+    baseline: NDArray[np.float32],
+    index: int,
+    steps: int,
+) -> tuple[NDArray[np.float32], Completeness]:
+    """Integrated gradients with a given number of steps, however complete they are.
+
+    Source: Sundararajan, Taly and Yan 2017, "Axiomatic attribution for deep networks", equation 1:
+    (x - x') times the mean gradient on the way from the baseline x' to x, of the logit `index`.
+    Raises PackageError where captum is missing.
+    """
+    method = _captum()(net)
+    image, start = _batch(net, x).requires_grad_(), _batch(net, baseline)
+    with evaluation_mode(net), torch.enable_grad():
+        with torch.no_grad():
+            score, zero = (float(net(one)[0, index]) for one in (image, start))
+        found = method.attribute(
+            image,
+            start,
+            target=index,
+            n_steps=steps,
+            internal_batch_size=max(1, PIXELS // (x.shape[1] * x.shape[2])),
+        ).detach()
+    total = float(found.double().sum())
+    complete = Completeness(total=total, difference=score - zero, baseline=zero, steps=steps)
+    return found[0].cpu().numpy().astype(np.float32), complete
 
 
 def _batch(net: ConvNet, x: NDArray[np.float32]) -> Tensor:

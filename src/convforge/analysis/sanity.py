@@ -102,6 +102,8 @@ def check_sanity(
             explanation.image,
             method=explanation.method,
             index=explanation.target.index,
+            # A random network may bend too much to add up; it is not the one to be explained.
+            steps=explanation.completeness.steps if explanation.completeness else None,
         )
         draws.append(values)
     mine = explanation.values

@@ -11,7 +11,6 @@ import ctypes
 import itertools
 import threading
 import weakref
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from convforge.seal import check_seal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from concurrent.futures import ThreadPoolExecutor
     from os import PathLike
 
     from numpy.typing import NDArray
@@ -275,6 +275,8 @@ class Runtime:
 
 def _pool(owner: Runtime, workers: int) -> ThreadPoolExecutor:
     """Threads that go with their owner."""
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  (start-up is measured)
+
     pool = ThreadPoolExecutor(workers, thread_name_prefix="convforge")
     weakref.finalize(owner, pool.shutdown, wait=False)
     return pool

@@ -27,7 +27,12 @@ def model(module):
     return read_model(module, input_shape=(1, 3, 6, 5))
 
 
-@pytest.mark.parametrize("name", PEERS)
+SLOW = {"torch-compile"}  # a C++ compiler at work
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(one, marks=[pytest.mark.slow] * (one in SLOW)) for one in PEERS]
+)
 def test_every_engine_computes_the_model(model, module, name, tmp_path):
     if not name.startswith("torch"):
         pytest.importorskip(name)

@@ -62,13 +62,17 @@ def png():
     return make
 
 
+# Where the tests were started in the background nobody hears Ctrl-C, nor do their children.
+HEARS = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+
+
 @pytest.fixture
 def start(artifact_file):
     """Start a server in a process of its own; gives that, and its address once it listens."""
     started = []
 
     def begin(*options, before=""):
-        command = [sys.executable, "-c", before + MAIN, "serve", artifact_file, "--port", "0"]
+        command = [sys.executable, "-c", HEARS + before + MAIN, "serve", artifact_file, "--port", "0"]
         process = subprocess.Popen(
             [*map(str, command), *options], stderr=subprocess.PIPE, text=True
         )

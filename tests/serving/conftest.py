@@ -72,7 +72,8 @@ def start(artifact_file):
     started = []
 
     def begin(*options, before=""):
-        command = [sys.executable, "-c", HEARS + before + MAIN, "serve", artifact_file, "--port", "0"]
+        program = HEARS + before + MAIN
+        command = [sys.executable, "-c", program, "serve", artifact_file, "--port", "0"]
         process = subprocess.Popen(
             [*map(str, command), *options], stderr=subprocess.PIPE, text=True
         )

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 NETWORKS = ("mobilenet_v2", "efficientnet_b0", "resnet18", "resnet50")
-ROUNDS, WARM_UP, RUNS = 3, 20, 30
+ROUNDS, WARM_UP, RUNS = 3, 20, 20
 TARGETS = {
     "convforge": replace(WASM32, levels=HTML_RELAXED.levels),
     "convforge, without relaxed SIMD": WASM32,

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.slow  # whole trainings, in processes of their own
+
 SYSTEMS = ["convforge", "timm"]
 
 

@@ -1,5 +1,6 @@
 """What tests of several areas share: one classifier of the digits, trained once, and its files."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -124,3 +125,26 @@ def python():
 def repository():
     """The folder that holds src/, tests/ and the rest."""
     return Path(__file__).resolve().parents[1]
+
+
+BROWSER = (
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--no-first-run"),
+    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
+)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A browser without a window."""
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="the package playwright is not installed"
+    )
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        pytest.skip(f"there is no browser: none of {', '.join(names)} is on PATH")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=path, headless=True, args=BROWSER)
+        yield browser
+        browser.close()

@@ -21,6 +21,13 @@ Every message says where, what was expected, what was found and what to do, in o
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LISTED = 10  # images that an error names before it only counts
+
 
 class ConvforgeError(Exception):
     """Base of every exception that convforge raises on purpose."""
@@ -91,3 +98,12 @@ class Interrupted(ConvforgeError):  # noqa: N818 - nothing is wrong
 
 class VerifyError(ConvforgeError):
     """A graph, program or plan that breaks its own rules: a defect in convforge, not the input."""
+
+
+def list_failures(messages: Sequence[str], *, total: int) -> str:
+    """What to say of images that failed: the one message, or how many and the first of them."""
+    if total == 1:
+        return messages[0]
+    listed = "".join(f"\n  {message}" for message in messages[:LISTED])
+    more = f"\n  and {len(messages) - LISTED} more" if len(messages) > LISTED else ""
+    return f"{len(messages)} of {total} images cannot be used:{listed}{more}"

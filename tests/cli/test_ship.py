@@ -9,9 +9,8 @@ import pytest
 
 from convforge.card import Card
 from convforge.classifier import Classifier
-from convforge.cli import ship
 from convforge.compiler.backend.target import native
-from convforge.errors import InputError
+from convforge.errors import InputError, list_failures
 from convforge.loading import load
 from convforge.runtime import Runtime
 
@@ -239,7 +238,7 @@ def test_images_that_can_be_read_are_predicted_beside_those_that_cannot(
 
 def test_of_many_damaged_images_the_first_ten_are_named():
     failed = [f"{k}.png: is not an image" for k in range(25)]
-    said = ship._failures(failed, total=30)
+    said = list_failures(failed, total=30)
     assert said.startswith("25 of 30 images cannot be used:")
     assert "9.png" in said
     assert "10.png" not in said

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import shutil
 import time
 
 import numpy as np
@@ -24,29 +23,8 @@ from convforge.images.decode import decode
 from convforge.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from convforge.networks.contract import ConvNet
 
-FLAGS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--no-first-run"),
-    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
-)
 ROUNDED = 1e-3  # of a probability: what rounded weights may cost
 PATIENCE = 20_000  # ms: the machine may be busy
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """A browser without a window."""
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="the package playwright is not installed"
-    )
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        pytest.skip(f"there is no browser: none of {', '.join(names)} is on PATH")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=path, headless=True, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 class Tab:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from enum import StrEnum
 from functools import partial
@@ -16,7 +16,7 @@ from convforge.cli import console, tables
 from convforge.cli.options import ForceFlag, JsonFlag, ShapeOption, sizes_from
 from convforge.compiler.backend.package_html import is_page
 from convforge.compiler.backend.target import TARGETS, find_target
-from convforge.errors import DataError, OutputError
+from convforge.errors import DataError, OutputError, list_failures
 from convforge.files import check_destination, write_file
 from convforge.images.paths import open_paths
 from convforge.loading import load
@@ -34,7 +34,6 @@ PREDICT_EXAMPLES = (
     "convforge predict digits.so scan.png\n\n"
     "convforge predict cats.safetensors holiday/ --top 1 -o holiday.csv"
 )
-LISTED = 10  # images that an error names before it only counts
 
 
 class Precision(StrEnum):
@@ -173,7 +172,7 @@ def predict(
         speed = len(part) / (time.perf_counter() - started)
         console.show(f"{len(part):,} images to {output}, {speed:,.1f} a second")
     if failed:
-        raise DataError(_failures(failed, total=len(part)))
+        raise DataError(list_failures(failed, total=len(part)))
 
 
 def _format(given: Format | None, *, output: Path | None, force: bool) -> Format:
@@ -236,12 +235,3 @@ def _check_destination(path: Path, *, source: Path, force: bool) -> None:
             f"{path}: exists already and is no artifact of convforge; name another file with "
             "--output, or replace it with --force"
         )
-
-
-def _failures(messages: Sequence[str], *, total: int) -> str:
-    """The one message itself, or how many there are and the first of them."""
-    if total == 1:
-        return messages[0]
-    listed = "".join(f"\n  {message}" for message in messages[:LISTED])
-    more = f"\n  and {len(messages) - LISTED} more" if len(messages) > LISTED else ""
-    return f"{len(messages)} of {total} images cannot be used:{listed}{more}"

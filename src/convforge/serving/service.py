@@ -8,7 +8,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from convforge.errors import DataError, InputError
+from convforge.errors import DataError, InputError, list_failures
 from convforge.images.decode import decode_file
 from convforge.prediction import top_predictions
 from convforge.runtime import Runtime
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from convforge.serving.settings import Settings
-
-LISTED = 10  # pictures that an error names before it only counts
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ class Service:
             except DataError as error:
                 failed.append(str(error))
         if failed:
-            raise DataError(_failures(failed, total=len(pictures)))
+            raise DataError(list_failures(failed, total=len(pictures)))
         return {"model": self.name, "images": images, "ms": _milliseconds(started)}
 
     def _predict(self, picture: Picture, *, top: int) -> dict[str, Any]:
@@ -125,15 +123,6 @@ def _is_library(file: Path) -> bool:
     """Whether it begins as a shared library: the runtime says what it is if no artifact."""
     with file.open("rb") as stream:
         return stream.read(4) == b"\x7fELF"
-
-
-def _failures(messages: Sequence[str], *, total: int) -> str:
-    """The one message itself, or how many there are and the first of them."""
-    if total == 1:
-        return messages[0]
-    listed = "".join(f"\n  {message}" for message in messages[:LISTED])
-    more = f"\n  and {len(messages) - LISTED} more" if len(messages) > LISTED else ""
-    return f"{len(messages)} of {total} images cannot be used:{listed}{more}"
 
 
 def _milliseconds(started: float) -> float:

@@ -83,7 +83,7 @@ static inline float cf_gaussian(float x)
 
 # Whole AVX-512 vectors at once, for the loops over what has just been computed: a SiLU takes 9
 # cycles a vector, as the compiler makes it of the above 20 (Zen 4, gcc 12). A division is no slower
-# than Newton's step for the reciprocal here, and needs no bounds.
+# than Newton's step for the reciprocal here, and gives 0 of infinity by itself.
 _WIDE = """\
 #if defined(CF_LANES) && CF_LANES == 16
 /* e^-x for x <= 128: -x / ln 2 = n + i / 32 + r; 2^(i / 32) from a table, 2^r by a polynomial. */

@@ -105,7 +105,8 @@ X86_LEVEL = """\
 #if defined(__x86_64__)
 #include <cpuid.h>
 
-/* Level of the x86-64 psABI that the CPU and the operating system support: 1, 3 or 4. */
+/* Level of the x86-64 psABI that the CPU and the operating system support: 1, 3 or 4; 5 is 4 with
+ * AVX512_VBMI and AVX512_VNNI. */
 static int cf_x86_level(void)
 {
     unsigned a, b, c, d;
@@ -129,7 +130,10 @@ static int cf_x86_level(void)
         return 1;
     /* AVX512F, DQ, CD, BW, VL */
     const unsigned v4_7b = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31;
-    return (b7 & v4_7b) == v4_7b && (state & 0xe6u) == 0xe6u ? 4 : 3;
+    if ((b7 & v4_7b) != v4_7b || (state & 0xe6u) != 0xe6u)
+        return 3;
+    const unsigned bytes_7c = 1u << 1 | 1u << 11;
+    return (c7 & bytes_7c) == bytes_7c ? 5 : 4;
 }
 #else
 static int cf_x86_level(void)

@@ -25,7 +25,10 @@ Form = Literal["library", "page", "sources", "wheel"]
 
 @dataclass(frozen=True)
 class Level:
-    """One instruction-set level; `x86` is the level of the x86-64 psABI that it needs, if any."""
+    """One instruction-set level; `x86` is the level of the x86-64 psABI that it needs, if any.
+
+    5 is level 4 with AVX512_VBMI and AVX512_VNNI, whose products are of bytes (Ice Lake, Zen 4).
+    """
 
     name: str
     flags: tuple[str, ...]
@@ -50,11 +53,13 @@ class Target:
     most_threads: int = 64
 
 
+_VNNI = ("-mavx512vbmi", "-mavx512vnni")
 _X86_64 = (
     Level("avx512", ("-march=x86-64-v4", "-mprefer-vector-width=512"), x86=4),
     Level("avx2", ("-march=x86-64-v3",), x86=3),
     Level("baseline", ("-march=x86-64",)),
 )
+_AVX512_BYTES = Level("avx512vnni", (*_X86_64[0].flags, *_VNNI), x86=5)
 _AARCH64 = (Level("baseline", ("-march=armv8-a",)),)
 
 # The C libraries of 2014 and later, which is what the tag manylinux_2_17 promises too.
@@ -110,6 +115,12 @@ def find_target(name: str) -> Target:
         if target.name == name:
             return target
     raise UnsupportedError(f"target {name!r} is not known; known are: {', '.join(TARGETS)}")
+
+
+def for_bytes(target: Target) -> Target:
+    """The target with the levels that networks of bytes are compiled for."""
+    levels = (_AVX512_BYTES if level.x86 == 4 else level for level in target.levels)
+    return replace(target, levels=tuple(levels))
 
 
 def native() -> Target:

@@ -54,6 +54,8 @@ POINTWISE: dict[str, Attr] = {
 }
 # the row of x for each row of the result, and the column for each column
 PLACES: dict[str, type] = {"rows": tuple, "columns": tuple}
+SCALED: dict[str, type] = {"scale": float, "zero": int}
+CONV_INT8 = {**WINDOW, "groups": int, "zero_in": int, "zero": int}
 SLICE: dict[str, type] = {"axis": int, "start": int, "stop": int, "step": int}
 
 # name: inputs by rank, attributes, shape
@@ -135,6 +137,39 @@ OPS: dict[str, Op] = {
     "rbf": Op((VECTOR, VECTOR), {}, shapes.rbf, 1, per_image=True),
     # nothing but its epilogue
     "elementwise": Op((ANY,), {}, shapes.same),
+    # to and from numbers of one byte, q in 0 … 255: x = scale · (q - zero)
+    "quantize": Op((IMAGE,), SCALED, shapes.same, per_image=True),
+    "dequantize": Op((IMAGE,), SCALED, shapes.same, per_image=True),
+    # what these take and give are such numbers; reference_int8.py has their meaning. x, weight
+    # -127 … 127, bias, multiplier and shift, each [OC], and, of what is looked up, table [256]
+    "conv2d_int8": Op(
+        (IMAGE, IMAGE, *((1,),) * 4), CONV_INT8, shapes.conv2d_int8, 1, 1, per_image=True
+    ),
+    # x, addend of the result's shape, and the same
+    "conv2d_int8_add": Op(
+        (IMAGE, IMAGE, IMAGE, *((1,),) * 4),
+        {**CONV_INT8, "addend": int},
+        shapes.conv2d_int8_add,
+        2,
+        1,
+        per_image=True,
+    ),
+    "max_pool_int8": Op((IMAGE,), POOL, shapes.pool, per_image=True),
+    "concat_int8": Op((IMAGE,), {}, shapes.concat_int8, variadic=True, per_image=True),
+    # x, a factor [N, C, 1, 1] for each of its maps, which is no such number, as the result is:
+    # ratio · factor · (x - zero_in) + zero
+    "mul_int8": Op(
+        (IMAGE, IMAGE),
+        {"zero_in": int, "zero": int, "ratio": float},
+        shapes.mul_int8,
+        per_image=True,
+    ),
+    # the mean of each map, as a number of the usual kind
+    "mean_int8": Op((IMAGE,), SCALED, shapes.mean_maps, per_image=True),
+    # the same of x [N, IC, 1, 1] and weight [OF, IC], with a bias and a scale of each output
+    "linear_int8": Op(
+        (IMAGE, (2,), (1,), (1,)), {"zero_in": int}, shapes.linear_int8, 1, per_image=True
+    ),
 }
 
 # step of an epilogue: how many numbers it carries
@@ -163,7 +198,9 @@ EPILOGUES: dict[str, int] = {
 
 
 # These move values and compute none, so their results are stored without an epilogue.
-WITHOUT_EPILOGUE = frozenset({"pad", "concat", "slice", "reshape", "transpose", "upsample_nearest"})
+WITHOUT_EPILOGUE = frozenset(
+    {"pad", "concat", "slice", "reshape", "transpose", "upsample_nearest", "quantize"}
+)
 
 
 def result_shape(name: str, op: str, inputs: Shapes, attrs: Mapping[str, Attr]) -> Shape:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from convforge.compiler.ir import reference_int8
 from convforge.compiler.ir.shapes import mix_attrs
 
 if TYPE_CHECKING:
@@ -250,6 +251,15 @@ _FUNCTIONS: dict[str, Callable[[list[Values], Mapping[str, Any]], Values]] = {
     "transpose": lambda inputs, attrs: inputs[0].transpose(attrs["perm"]),
     "rbf": _rbf,
     "elementwise": lambda inputs, _attrs: inputs[0],
+    "quantize": lambda inputs, attrs: reference_int8.quantize(inputs[0], attrs),
+    "dequantize": lambda inputs, attrs: reference_int8.dequantize(inputs[0], attrs),
+    "conv2d_int8": lambda inputs, attrs: reference_int8.conv2d_int8(inputs, attrs, _conv2d),
+    "conv2d_int8_add": lambda inputs, attrs: reference_int8.conv2d_int8_add(inputs, attrs, _conv2d),
+    "max_pool_int8": _max_pool,
+    "concat_int8": lambda inputs, _attrs: np.concatenate(inputs, axis=1),
+    "mul_int8": reference_int8.mul_int8,
+    "mean_int8": lambda inputs, attrs: reference_int8.mean_int8(inputs[0], attrs),
+    "linear_int8": reference_int8.linear_int8,
 }
 
 _STEPS: dict[str, Callable[..., Values]] = {

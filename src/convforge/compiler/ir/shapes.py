@@ -48,6 +48,50 @@ def mix_attrs(attrs: Mapping[str, Attr]) -> dict[str, Attr]:
     return {key: attrs[f"mix_{key}"] for key in ("stride", "dilation", "padding")}
 
 
+def conv2d_int8(inputs: Shapes, attrs: Mapping[str, Attr]) -> Shape:
+    """The shape of the convolution; every output has a bias, a multiplier and a shift."""
+    x, weight, *parameters = inputs
+    sizes = [(weight[0],)] * 3 + [(256,)] * (len(parameters) == 4)
+    if parameters != sizes:
+        raise ValueError(f"parameters {parameters} do not fit weight {weight}")
+    return conv2d((x, weight), attrs)
+
+
+def conv2d_int8_add(inputs: Shapes, attrs: Mapping[str, Attr]) -> Shape:
+    """The shape of the convolution, which its addend has to have too."""
+    x, addend, *parameters = inputs
+    shape = conv2d_int8((x, *parameters), attrs)
+    if addend != shape:
+        raise ValueError(f"an addend {addend} does not fit a result {shape}")
+    return shape
+
+
+def concat_int8(inputs: Shapes, _attrs: Mapping[str, Attr]) -> Shape:
+    """The inputs' channels one behind the other."""
+    return concat(inputs, {"axis": 1})
+
+
+def mul_int8(inputs: Shapes, _attrs: Mapping[str, Attr]) -> Shape:
+    """That of x, which has a factor for each map."""
+    x, factor = inputs
+    if factor != (*x[:2], 1, 1):
+        raise ValueError(f"factors {factor} do not fit maps {x}")
+    return x
+
+
+def mean_maps(inputs: Shapes, _attrs: Mapping[str, Attr]) -> Shape:
+    """[N, C, 1, 1]."""
+    return (*inputs[0][:2], 1, 1)
+
+
+def linear_int8(inputs: Shapes, _attrs: Mapping[str, Attr]) -> Shape:
+    """[N, OF] of x [N, IC, 1, 1], a weight [OF, IC], a bias and a scale [OF]."""
+    x, weight, *parameters = inputs
+    if x[2:] != (1, 1) or parameters != [(weight[0],)] * 2:
+        raise ValueError(f"{x} and parameters {parameters} do not fit weight {weight}")
+    return linear((x[:2], weight), {})
+
+
 def linear(inputs: Shapes, _attrs: Mapping[str, Attr]) -> Shape:
     """[..., OF] of x [..., IF] and a weight [OF, IF]."""
     (*leading, features), (out, fan_in), *bias = inputs

@@ -10,11 +10,14 @@ from convforge.compiler.kernels import (
     conv_blocked,
     conv_depthwise,
     conv_direct,
+    conv_int8,
     conv_pair,
     conv_winograd,
+    depthwise_int8,
     elementwise,
     elementwise_blocked,
     linear,
+    maps_int8,
     normalization,
     pool_blocked,
     pooling,
@@ -50,6 +53,9 @@ KERNELS: tuple[Kernel, ...] = (
     reorder.KERNEL,
     relayout.KERNEL,
     rbf.KERNEL,
+    conv_int8.KERNEL,
+    depthwise_int8.KERNEL,
+    maps_int8.KERNEL,
 )
 
 

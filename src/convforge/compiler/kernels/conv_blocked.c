@@ -10,6 +10,7 @@ typedef struct {
     int height, width, top, left;
     int stride, span; /* rows from one output row to the next, rows that one of them reads */
     int columns;      /* of one line in the workspace */
+    int fill;         /* every byte of the border */
 } cf_border;
 
 typedef struct {
@@ -38,12 +39,12 @@ CF_CALLED void cf_copy_rows(const cf_border *b, int first, int rows, int chunk, 
             const int h = first * b->stride + i - b->top;
             float *to = work + n * block + i * line;
             if (h < 0 || h >= b->height) {
-                memset(to, 0, (size_t)line * sizeof(float));
+                memset(to, b->fill, (size_t)line * sizeof(float));
                 continue;
             }
-            memset(to, 0, (size_t)left * sizeof(float));
+            memset(to, b->fill, (size_t)left * sizeof(float));
             memcpy(to + left, x + ((long)n * b->height + h) * inside, (size_t)inside * sizeof(float));
-            memset(to + left + inside, 0, (size_t)(line - left - inside) * sizeof(float));
+            memset(to + left + inside, b->fill, (size_t)(line - left - inside) * sizeof(float));
         }
 }
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 ALIGNMENT = 64  # bytes: one AVX-512 register, one cache line
 LANES = 16  # channels in a block
+BYTES = 64  # channels in a block of bytes
 CONVOLUTIONS = frozenset({"conv2d", "conv2d_add"})
 
 
@@ -41,15 +42,21 @@ class Layout(Enum):
     PLANAR: as in numpy. BLOCKED, for maps: [N][ceil(C / 16)][H][W][16], so that 16 channels of a
     pixel are one or more whole vectors at every instruction-set level; the lanes of the last block
     that no channel has hold numbers that mean nothing, and kernels may write what they like there.
+    BYTES, for maps of numbers of one byte: [N][ceil(C / 64)][H][W][64], a pixel of a block where 16
+    floats are one of a BLOCKED map; up to four channels are [N][H][W][4]. Idle lanes are likewise.
     """
 
     PLANAR = "planar"
     BLOCKED = "blocked"
+    BYTES = "bytes"
 
     def physical(self, shape: Shape) -> Shape:
-        """The shape with the channels that are stored."""
+        """The shape with the channels that are stored; of bytes, with the floats they take."""
         if self is Layout.PLANAR:
             return shape
+        if self is Layout.BYTES:
+            floats = -(-shape[1] // BYTES) * LANES if shape[1] > 4 else 1
+            return (shape[0], floats, *shape[2:])
         return (shape[0], -(-shape[1] // LANES) * LANES, *shape[2:])
 
     def floats(self, shape: Shape) -> int:

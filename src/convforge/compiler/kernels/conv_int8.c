@@ -1,0 +1,192 @@
+
+/* Convolutions of bytes: tiles of pixels and of units of 32 outputs.
+ *
+ * The outputs of a unit's two vectors of sums are 0-3, 8-11, 16-19, 24-27 and those between, so that
+ * packing both to 16 bits brings them in order; a last unit of 16 outputs has one. */
+#ifndef CF_CONV_INT8
+#define CF_CONV_INT8
+#ifdef CF_VNNI
+/* What is added to the outputs of one unit in one pixel, or of one vector in two. */
+CF_INLINE __m512i cf_addend(const int panels, const float *addend, __m512i by)
+{
+    __m512i x;
+    if (panels == 2) {
+        x = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const void *)addend));
+    } else {
+        const __m256i both = _mm256_inserti128_si256(
+            _mm256_castsi128_si256(_mm_loadu_si128((const void *)addend)),
+            _mm_loadu_si128((const void *)(addend + 16)), 1);
+        const __m512i order = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
+        x = _mm512_permutexvar_epi64(order, _mm512_cvtepu8_epi16(both));
+    }
+    return _mm512_mulhrs_epi16(_mm512_slli_epi16(x, 7), by);
+}
+
+CF_INLINE void cf_int8_tile(const int pixels, const int panels, const int step, const cf_sums *s,
+                            const float *restrict x, const float *restrict w,
+                            const float *restrict more, const float *restrict addend,
+                            float *restrict y)
+{
+    const cf_int8 *q = (const void *)s;
+    __m512i sum[CF_PIXELS + 1][2];
+    CF_UNROLL
+    for (int v = 0; v < panels; v++)
+        CF_UNROLL
+        for (int p = 0; p < pixels; p++)
+            sum[p][v] = _mm512_loadu_si512(more + v * 16);
+    for (const cf_tap *tap = s->taps, *end = tap + s->taps_count; tap < end; tap++) {
+        const float *cell = x + tap->offset;
+        for (int k = step < 16 ? 1 : tap->count; k > 0; k--, cell++, w += 16 * panels) {
+            __m512i row[2];
+            CF_UNROLL
+            for (int v = 0; v < panels; v++) {
+                row[v] = _mm512_loadu_si512(w + v * 16);
+                __builtin_prefetch(w + v * 16 + CF_WEIGHTS_AHEAD / 4, 0, 2);
+            }
+            CF_UNROLL
+            for (int p = 0; p < pixels; p++) {
+                const __m512i word = _mm512_set1_epi32(*(const cf_word *)(const void *)(cell + p * step));
+                CF_UNROLL
+                for (int v = 0; v < panels; v++)
+                    sum[p][v] = cf_dot(sum[p][v], word, row[v]);
+            }
+        }
+    }
+    const __m512i first = _mm512_loadu_si512(more + CF_SHIFTS);
+    const __m512i second = _mm512_loadu_si512(more + CF_SHIFTS + 16);
+    const __m512i by = _mm512_loadu_si512(more + CF_MULTIPLIERS);
+    const __m512i zero = _mm512_set1_epi16((short)q->zero), share = _mm512_set1_epi16((short)q->addend);
+    const __m512i round = _mm512_set1_epi16(1 << 11);
+    const int together = panels == 2 ? 1 : 2; /* pixels in a vector of 16-bit numbers */
+    CF_UNROLL
+    for (int p = 0; p < pixels; p += 2 * together) {
+        __m512i part[2];
+        CF_UNROLL
+        for (int i = 0; i < 2; i++) {
+            const int at = p + i * together;
+            if (at >= pixels) {
+                part[i] = zero;
+                continue;
+            }
+            const int beside = at + 1 < pixels ? at + 1 : at;
+            __m512i e = panels == 2 ? cf_scaled(sum[at][0], sum[at][1], first, second, by)
+                                    : cf_scaled(sum[at][0], sum[beside][0], first, first, by);
+            if (addend)
+                e = _mm512_mulhrs_epi16(
+                    _mm512_adds_epi16(e, cf_addend(panels, addend + at * 16, share)), round);
+            part[i] = _mm512_adds_epi16(e, zero);
+        }
+        __m512i bytes = _mm512_packus_epi16(part[0], part[1]);
+        if (q->found)
+            bytes = cf_look_up(more + CF_TABLE, bytes);
+        if (panels == 2) {
+            bytes = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), bytes);
+            _mm256_storeu_si256((void *)(y + p * 16), _mm512_castsi512_si256(bytes));
+            if (p + 1 < pixels)
+                _mm256_storeu_si256((void *)(y + (p + 1) * 16), _mm512_extracti64x4_epi64(bytes, 1));
+            continue;
+        }
+        bytes = _mm512_permutexvar_epi32(
+            _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), bytes);
+        _mm_storeu_si128((void *)(y + p * 16), _mm512_castsi512_si128(bytes));
+        if (p + 1 < pixels)
+            _mm_storeu_si128((void *)(y + (p + 1) * 16), _mm512_extracti32x4_epi32(bytes, 1));
+        if (p + 2 < pixels)
+            _mm_storeu_si128((void *)(y + (p + 2) * 16), _mm512_extracti32x4_epi32(bytes, 2));
+        if (p + 3 < pixels)
+            _mm_storeu_si128((void *)(y + (p + 3) * 16), _mm512_extracti32x4_epi32(bytes, 3));
+    }
+}
+#else
+CF_INLINE void cf_int8_tile(const int pixels, const int panels, const int step, const cf_sums *s,
+                            const float *restrict x, const float *restrict w,
+                            const float *restrict more, const float *restrict addend,
+                            float *restrict y)
+{
+    const cf_int8 *q = (const void *)s;
+    const int outputs = 16 * panels;
+    const cf_word *bias = (const void *)more, *shift = (const void *)(more + CF_SHIFTS);
+    const cf_short *by = (const void *)(more + CF_MULTIPLIERS);
+    const cf_byte *table = (const void *)(more + CF_TABLE);
+    cf_word sum[CF_PIXELS][32];
+    for (int p = 0; p < pixels; p++)
+        memcpy(sum[p], bias, sizeof(cf_word) * (size_t)outputs);
+    for (const cf_tap *tap = s->taps, *end = tap + s->taps_count; tap < end; tap++) {
+        const float *cell = x + tap->offset;
+        for (int k = step < 16 ? 1 : tap->count; k > 0; k--, cell++, w += outputs) {
+            const int8_t *row = (const void *)w;
+            for (int p = 0; p < pixels; p++) {
+                const cf_byte *word = (const void *)(cell + p * step);
+                for (int n = 0; n < outputs; n++)
+                    sum[p][n] += word[0] * row[4 * n] + word[1] * row[4 * n + 1] +
+                                 word[2] * row[4 * n + 2] + word[3] * row[4 * n + 3];
+            }
+        }
+    }
+    for (int p = 0; p < pixels; p++) {
+        const cf_byte *more_of = (const void *)(addend ? addend + p * 16 : NULL);
+        cf_byte *to = (void *)(y + p * 16);
+        for (int n = 0; n < outputs; n++) {
+            /* as the vectors above have them */
+            const int o = panels == 1 ? n : n % 16 / 4 * 8 + n / 16 * 4 + n % 4;
+            const int at = panels == 1 ? n / 4 * 8 + n % 4 : o;
+            int e = cf_rounded(cf_short_of(sum[p][n] >> shift[n]), by[at]);
+            if (more_of)
+                e = cf_rounded(cf_short_of(e + cf_rounded(more_of[o] << 7, q->addend)), 1 << 11);
+            to[o] = cf_byte_of(e + q->zero);
+            if (q->found)
+                to[o] = table[to[o]];
+        }
+    }
+}
+#endif
+
+#define CF_INT8_TILE(panels, pixels, step)                                                         \
+    CF_CALLED void cf_tile_int8_##panels##_##pixels##_##step(                                      \
+        const cf_sums *s, const float *x, const float *w, const float *more, const float *addend,  \
+        float *y)                                                                                  \
+    {                                                                                              \
+        cf_int8_tile(pixels, panels, step, s, x, w, more, addend, y);                              \
+    }
+#define CF_INT8_TILES_OF(pixels)                                                                   \
+    CF_EVERY_STEP(CF_INT8_TILE, 1, pixels) CF_EVERY_STEP(CF_INT8_TILE, 2, pixels)
+CF_EVERY_SIZE(CF_INT8_TILES_OF)
+
+typedef struct {
+    cf_int8 tile;
+    cf_cut tiles[2]; /* of one vector of outputs, of two */
+    int step, vectors, rows, columns, chunk; /* as of cf_conv */
+    int more;        /* floats of what follows the weights of a unit */
+    long pitch;
+    cf_border border;
+} cf_conv_int8;
+
+/* Units `begin` to `end` - 1: those of a chunk are neighbours. */
+CF_CALLED void cf_conv_int8_units(const cf_conv_int8 *c, const float *x, const float *w,
+                                  const float *more, const float *addend, float *work, float *y,
+                                  int begin, int end)
+{
+    const int parts = (c->vectors + 1) / 2;
+    int copied = -1;
+    for (int unit = begin; unit < end; unit++) {
+        const int first = unit / parts * c->chunk, part = unit % parts;
+        const int rows = c->rows - first < c->chunk ? c->rows - first : c->chunk;
+        if (work && first != copied)
+            cf_copy_rows(&c->border, first, rows, c->chunk, x, work);
+        copied = first;
+        const float *from = work ? work : x + first * c->pitch;
+        const cf_cut *cut = &c->tiles[2 * part + 1 < c->vectors];
+        const long at = part / 2 * c->tile.sums.plane + part % 2 * 8 + (long)first * c->columns * 16;
+        for (int h = 0; h < rows; h++)
+            for (int column = 0; column < c->columns;) {
+                cf_tile *tile;
+                const int pixels = cf_next_tile(cut, c->columns - column, &tile);
+                const long to = at + ((long)h * c->columns + column) * 16;
+                tile(&c->tile.sums, from + h * c->pitch + (long)column * c->step,
+                     w + part * c->tile.sums.weights, more + (long)part * c->more,
+                     addend ? addend + to : NULL, y + to);
+                column += pixels;
+            }
+    }
+}
+#endif

@@ -1,0 +1,192 @@
+
+/* Depthwise convolutions of bytes: one filter a channel.
+ *
+ * A word is four rows of one channel: quads of rows are made of a few columns at a time, and a quad
+ * serves the output rows that read any of them, with weights of zero for the rest. Sizes of the
+ * filter are numbers where these are called, so that loops over them are unrolled. */
+#ifndef CF_DEPTHWISE_INT8
+#define CF_DEPTHWISE_INT8
+#define CF_COLUMNS 8 /* of the output that are computed together */
+
+typedef struct {
+    int height, width, top, left; /* of the map, of its border */
+    int rows, columns;            /* of the output */
+    int zero_in, zero, found;
+    long weights, more; /* floats of a block */
+} cf_filter_int8;
+
+/* Of `together` output rows: rows that they read, in quads. */
+#define CF_QUADS(kh, sh, together) ((((together) - 1) * (sh) + (kh) + 3) / 4)
+
+#ifdef CF_VNNI
+/* The quads of input columns `first` to `first` + columns - 1: [quad][16 channels][column]. */
+CF_INLINE void cf_make_quads(const cf_filter_int8 *f, const int quads, const int columns, int row,
+                             int reach, int first, const float *x, __m512i *made)
+{
+    static const cf_byte pairs[64] = {
+        0,  64, 1,  65, 2,  66, 3,  67, 4,  68, 5,  69, 6,  70, 7,  71, 8,  72, 9,  73, 10, 74,
+        11, 75, 12, 76, 13, 77, 14, 78, 15, 79, 16, 80, 17, 81, 18, 82, 19, 83, 20, 84, 21, 85,
+        22, 86, 23, 87, 24, 88, 25, 89, 26, 90, 27, 91, 28, 92, 29, 93, 30, 94, 31, 95};
+    static const uint16_t fours[32] = {0,  32, 1,  33, 2,  34, 3,  35, 4,  36, 5,
+                                       37, 6,  38, 7,  39, 8,  40, 9,  41, 10, 42,
+                                       11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
+    const __m512i low = _mm512_loadu_si512(pairs), step = _mm512_set1_epi8(32);
+    const __m512i high = _mm512_add_epi8(low, step);
+    const __m512i front = _mm512_loadu_si512(fours);
+    const __m512i back = _mm512_add_epi16(front, _mm512_set1_epi16(16));
+    const __m512i border = _mm512_set1_epi8((char)f->zero_in);
+    for (int t = 0; t < quads; t++) {
+        const float *line[4];
+        __mmask64 inside[4];
+        for (int k = 0; k < 4; k++) {
+            const int h = row + 4 * t + k;
+            const int read = h >= 0 && h < f->height && 4 * t + k < reach;
+            line[k] = x + (read ? (long)h * f->width * 16 : 0);
+            inside[k] = read ? ~0ull : 0;
+        }
+        for (int i = 0; i < columns; i++) {
+            const int column = first + i;
+            const int read = column >= 0 && column < f->width;
+            const long at = read ? column * 16L : 0;
+            __m512i row_of[4];
+            CF_UNROLL
+            for (int k = 0; k < 4; k++)
+                row_of[k] = _mm512_mask_loadu_epi8(border, read ? inside[k] : 0, line[k] + at);
+            const __m512i a = _mm512_permutex2var_epi8(row_of[0], low, row_of[1]);
+            const __m512i b = _mm512_permutex2var_epi8(row_of[2], low, row_of[3]);
+            const __m512i c = _mm512_permutex2var_epi8(row_of[0], high, row_of[1]);
+            const __m512i d = _mm512_permutex2var_epi8(row_of[2], high, row_of[3]);
+            __m512i *to = made + t * 4 * columns + i;
+            to[0] = _mm512_permutex2var_epi16(a, front, b);
+            to[columns] = _mm512_permutex2var_epi16(a, back, b);
+            to[2 * columns] = _mm512_permutex2var_epi16(c, front, d);
+            to[3 * columns] = _mm512_permutex2var_epi16(c, back, d);
+        }
+    }
+}
+
+/* Up to CF_COLUMNS pixels of `together` rows of 16 channels. */
+CF_INLINE void cf_filter_quads(const cf_filter_int8 *f, const int kh, const int kw, const int sh,
+                               const int sw, const int together, const __m512i *quads,
+                               const float *w, const float *more, int j, int rows, int columns,
+                               float *y)
+{
+    const int count = CF_QUADS(kh, sh, together), wide = (CF_COLUMNS - 1) * sw + kw;
+    __m512i sum[2][CF_COLUMNS];
+    CF_UNROLL
+    for (int g = 0; g < together; g++)
+        CF_UNROLL
+        for (int p = 0; p < CF_COLUMNS; p++)
+            sum[g][p] = _mm512_loadu_si512(more + 16 * j);
+    CF_UNROLL
+    for (int q = 0; q < kw; q++)
+        CF_UNROLL
+        for (int t = 0; t < count; t++)
+            CF_UNROLL
+            for (int g = 0; g < together; g++) {
+                if (4 * t + 3 < g * sh || 4 * t >= g * sh + kh)
+                    continue;
+                const __m512i row =
+                    _mm512_loadu_si512(w + (((j * kw + q) * count + t) * together + g) * 16);
+                CF_UNROLL
+                for (int p = 0; p < CF_COLUMNS; p++)
+                    sum[g][p] = cf_dot(sum[g][p], quads[(t * 4 + j) * wide + p * sw + q], row);
+            }
+    const __m512i shift = _mm512_loadu_si512(more + 64 + 16 * j);
+    const __m512i by = _mm512_loadu_si512(more + 128 + 16 * j);
+    const __m512i zero = _mm512_set1_epi16((short)f->zero);
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    CF_UNROLL
+    for (int g = 0; g < together; g++) {
+        if (g >= rows)
+            break;
+        CF_UNROLL
+        for (int p = 0; p < CF_COLUMNS; p += 4) {
+            const __m512i *s = &sum[g][p];
+            const __m512i a = _mm512_adds_epi16(cf_scaled(s[0], s[1], shift, shift, by), zero);
+            const __m512i b = _mm512_adds_epi16(cf_scaled(s[2], s[3], shift, shift, by), zero);
+            __m512i bytes = _mm512_packus_epi16(a, b);
+            if (f->found)
+                bytes = cf_look_up(more + 192, bytes);
+            bytes = _mm512_permutexvar_epi32(order, bytes);
+            float *to = y + ((long)g * f->columns + p) * 16 + 4 * j;
+            const int left = columns - p;
+            if (left > 0)
+                _mm_storeu_si128((void *)to, _mm512_castsi512_si128(bytes));
+            if (left > 1)
+                _mm_storeu_si128((void *)(to + 16), _mm512_extracti32x4_epi32(bytes, 1));
+            if (left > 2)
+                _mm_storeu_si128((void *)(to + 32), _mm512_extracti32x4_epi32(bytes, 2));
+            if (left > 3)
+                _mm_storeu_si128((void *)(to + 48), _mm512_extracti32x4_epi32(bytes, 3));
+        }
+    }
+}
+
+CF_INLINE void cf_filter_rows(const cf_filter_int8 *f, const int kh, const int kw, const int sh,
+                              const int sw, const int together, int first, int rows,
+                              const float *x, const float *w, const float *more, float *y)
+{
+    const int count = CF_QUADS(kh, sh, together), wide = (CF_COLUMNS - 1) * sw + kw;
+    __m512i quads[count * 4 * wide];
+    const int reach = (together - 1) * sh + kh;
+    for (int column = 0; column < f->columns; column += CF_COLUMNS) {
+        cf_make_quads(f, count, wide, first * sh - f->top, reach, column * sw - f->left, x, quads);
+        for (int j = 0; j < 4; j++)
+            cf_filter_quads(f, kh, kw, sh, sw, together, quads, w, more, j, rows,
+                            f->columns - column, y + ((long)first * f->columns + column) * 16);
+    }
+}
+#else
+CF_INLINE void cf_filter_rows(const cf_filter_int8 *f, const int kh, const int kw, const int sh,
+                              const int sw, const int together, int first, int rows,
+                              const float *x, const float *w, const float *more, float *y)
+{
+    const int count = CF_QUADS(kh, sh, together);
+    const cf_word *bias = (const void *)more, *shift = (const void *)(more + 64);
+    const cf_short *by = (const void *)(more + 128);
+    const cf_byte *table = (const void *)(more + 192);
+    const int8_t *weights = (const void *)w;
+    for (int row = first; row < first + rows; row++)
+        for (int column = 0; column < f->columns; column++) {
+            int32_t sum[64];
+            memcpy(sum, bias, sizeof sum);
+            for (int r = 0; r < kh; r++)
+                for (int q = 0; q < kw; q++) {
+                    const int h = row * sh + r - f->top, v = column * sw + q - f->left;
+                    const int inside = h >= 0 && h < f->height && v >= 0 && v < f->width;
+                    const cf_byte *cell =
+                        (const void *)(x + (inside ? ((long)h * f->width + v) * 16 : 0));
+                    for (int n = 0; n < 64; n++) {
+                        /* the weights of the first of the rows that are computed together */
+                        const int at = ((n / 16 * kw + q) * count + r / 4) * together * 16 + n % 16;
+                        sum[n] += (inside ? cell[n] : f->zero_in) * weights[4 * at + r % 4];
+                    }
+                }
+            cf_byte *to = (void *)(y + ((long)row * f->columns + column) * 16);
+            for (int n = 0; n < 64; n++) {
+                const int at = n / 16 * 32 + n % 16 / 4 * 8 + n % 4;
+                const int e = cf_rounded(cf_short_of(sum[n] >> shift[n]), by[at]);
+                to[n] = cf_byte_of(e + f->zero);
+                if (f->found)
+                    to[n] = table[to[n]];
+            }
+        }
+}
+#endif
+
+/* A unit is `together` output rows of a block. */
+CF_INLINE void cf_filter_units(const cf_filter_int8 *f, const int kh, const int kw, const int sh,
+                               const int sw, const int together, const float *x, const float *w,
+                               const float *more, float *y, int begin, int end)
+{
+    const int strips = (f->rows + together - 1) / together;
+    for (int unit = begin; unit < end; unit++) {
+        const int block = unit / strips, first = unit % strips * together;
+        const int rows = f->rows - first < together ? f->rows - first : together;
+        cf_filter_rows(f, kh, kw, sh, sw, together, first, rows,
+                       x + (long)block * f->height * f->width * 16, w + block * f->weights,
+                       more + block * f->more, y + (long)block * f->rows * f->columns * 16);
+    }
+}
+#endif

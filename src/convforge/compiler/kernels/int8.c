@@ -1,0 +1,70 @@
+/* Numbers of one byte: sums of products, and how they become bytes again.
+ *
+ * A map lies as [block][row][column][64 channels], so that a pixel of a block is as long as 16
+ * floats, and taps, steps and borders are those of blocked maps. Four neighbouring channels are a
+ * word; products of words and four weights are summed in 32 bits. */
+#ifndef CF_INT8
+#define CF_INT8
+#include <stdint.h>
+#if defined(__AVX512VNNI__) && defined(__AVX512VBMI__)
+#define CF_VNNI 1
+#endif
+
+typedef int32_t __attribute__((may_alias)) cf_word;
+typedef int16_t __attribute__((may_alias)) cf_short;
+typedef uint8_t cf_byte;
+
+typedef struct {
+    cf_sums sums; /* what a tile is told comes first: it is given a cf_tile's arguments */
+    int zero;     /* of the result */
+    int addend;   /* scale of what is added, in 4096ths of the result's */
+    int found;    /* whether the result is looked up */
+} cf_int8;
+
+/* What follows the weights of a unit of 32 outputs: its biases and shifts, its multipliers as the
+ * vectors below have them, its table. */
+#define CF_SHIFTS 32       /* floats to them */
+#define CF_MULTIPLIERS 64
+#define CF_TABLE 80
+
+CF_INLINE int cf_rounded(int x, int multiplier)
+{
+    return (x * multiplier + (1 << 14)) >> 15;
+}
+
+CF_INLINE int cf_short_of(int x)
+{
+    return x < -32768 ? -32768 : x > 32767 ? 32767 : x;
+}
+
+CF_INLINE cf_byte cf_byte_of(int x)
+{
+    return (cf_byte)(x < 0 ? 0 : x > 255 ? 255 : x);
+}
+
+#ifdef CF_VNNI
+/* Four products of bytes a lane. The intrinsic makes gcc 12 move sums about: 5 to 7 % of a network. */
+CF_INLINE __m512i cf_dot(__m512i sum, __m512i x, __m512i w)
+{
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(w));
+    return sum;
+}
+
+/* The bytes of a table of 256. */
+CF_INLINE __m512i cf_look_up(const float *table, __m512i at)
+{
+    const __m512i low = _mm512_permutex2var_epi8(_mm512_loadu_si512(table), at,
+                                                 _mm512_loadu_si512(table + 16));
+    const __m512i high = _mm512_permutex2var_epi8(_mm512_loadu_si512(table + 32), at,
+                                                  _mm512_loadu_si512(table + 48));
+    return _mm512_mask_mov_epi8(low, _mm512_movepi8_mask(at), high);
+}
+
+/* Two vectors of sums as 16-bit numbers of the result's scale: four of a, four of b, four of a ... */
+CF_INLINE __m512i cf_scaled(__m512i a, __m512i b, __m512i shift_a, __m512i shift_b, __m512i by)
+{
+    return _mm512_mulhrs_epi16(
+        _mm512_packs_epi32(_mm512_srav_epi32(a, shift_a), _mm512_srav_epi32(b, shift_b)), by);
+}
+#endif
+#endif

@@ -1,0 +1,141 @@
+"""What lies between convolutions of bytes: to and from bytes, pooling, joining, gating.
+
+Loops that compilers turn into vectors, over the 64 bytes of a block's pixel; a unit is a block of
+maps, or a row of one.
+"""
+
+from __future__ import annotations
+
+import math
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from convforge.compiler.c.writer import c_float
+from convforge.compiler.kernels import conv_int8
+from convforge.compiler.kernels.family import BYTES, LANES, Kernel, Layer, Layout
+
+if TYPE_CHECKING:
+    from convforge.compiler.c.writer import Writer
+    from convforge.compiler.kernels.family import Layouts
+
+_OPS = frozenset(
+    {"quantize", "dequantize", "max_pool_int8", "concat_int8", "mul_int8", "mean_int8"}
+)
+_FLOATS = (Layout.PLANAR, Layout.BLOCKED)
+_WORD = 4  # channels of a map that has one word a pixel
+
+
+def _refuses(layer: Layer) -> str | None:
+    return None if layer.node.op in _OPS else "nothing that maps of bytes know"
+
+
+def _layouts(layer: Layer) -> tuple[Layouts, ...]:
+    match layer.node.op:
+        case "quantize":
+            return tuple((kind, Layout.BYTES) for kind in _FLOATS)
+        case "dequantize":
+            return tuple((Layout.BYTES, kind) for kind in _FLOATS)
+        case "mean_int8":
+            return ((Layout.BYTES, Layout.PLANAR),)
+        case "mul_int8":
+            # one number a channel is the same in both layouts
+            return tuple((Layout.BYTES, kind, Layout.BYTES) for kind in _FLOATS)
+        case _:
+            return ((Layout.BYTES,) * (len(layer.inputs) + 1),)
+
+
+def _blocks(channels: int) -> int:
+    return -(-channels // BYTES)
+
+
+def _cost(layer: Layer) -> float:
+    taps = math.prod(layer.numbers("kernel")) if layer.node.op == "max_pool_int8" else 4
+    return _blocks(layer.output[1]) * math.prod(layer.inputs[0][2:]) * taps
+
+
+def _units(layer: Layer) -> int:
+    match layer.node.op:
+        case "quantize" | "dequantize":
+            return 1 if layer.output[1] <= _WORD else _blocks(layer.output[1])
+        case "max_pool_int8":
+            return _blocks(layer.output[1]) * layer.output[2]
+        case "concat_int8":
+            return 1
+        case _:
+            return _blocks(layer.inputs[0][1])
+
+
+def _emit(layer: Layer, out: Writer) -> None:
+    _EMIT[layer.node.op](layer, out)
+
+
+def _emit_quantize(layer: Layer, out: Writer) -> None:
+    channels, cells = layer.output[1], math.prod(layer.output[2:])
+    blocked = int(layer.takes[0] is Layout.BLOCKED)
+    scale, zero = c_float(1 / layer.real("scale")), layer.number("zero")
+    name = "cf_quantize_words" if channels <= _WORD else "cf_quantize"
+    out.line(f"{name}({channels}, {cells}, {blocked}, {scale}, {zero}, x0, y, begin, end);")
+
+
+def _emit_dequantize(layer: Layer, out: Writer) -> None:
+    channels, cells = layer.output[1], math.prod(layer.output[2:])
+    blocked = int(layer.gives is Layout.BLOCKED)
+    pixel = BYTES if channels > _WORD else _WORD
+    scale, zero = c_float(layer.real("scale")), layer.number("zero")
+    sizes = f"{channels}, {cells}, {pixel}, {blocked}"
+    out.line(f"cf_dequantize({sizes}, {scale}, {zero}, x0, y, begin, end);")
+
+
+def _emit_pool(layer: Layer, out: Writer) -> None:
+    (_, _, height, width), (_, _, rows, columns) = layer.inputs[0], layer.output
+    keys = ("kernel", "stride", "dilation", "padding")
+    window = ", ".join(str(n) for key in keys for n in layer.numbers(key)[:2])
+    out.line(f"static const cf_pool_int8 pool = {{{height}, {width}, {rows}, {columns}, {window}}};")
+    out.line("cf_pool_int8_units(&pool, x0, y, begin, end);")
+
+
+def _emit_concat(layer: Layer, out: Writer) -> None:
+    cells, first = math.prod(layer.output[2:]), 0
+    for i, shape in enumerate(layer.inputs):
+        pixel = BYTES if shape[1] > _WORD else _WORD
+        for block in range(_blocks(shape[1])):
+            count = min(BYTES, shape[1] - block * BYTES)
+            source = f"x{i} + {block * cells * LANES}L"
+            out.line(f"cf_put_channels({cells}, {pixel}, {count}, {first}, {source}, y);")
+            first += count
+    out.line("(void)begin;")
+    out.line("(void)end;")
+
+
+def _emit_gate(layer: Layer, out: Writer) -> None:
+    channels, cells = layer.output[1], math.prod(layer.output[2:])
+    ratio = c_float(layer.real("ratio") * 4096)
+    zeros = f"{layer.number('zero_in')}, {layer.number('zero')}"
+    out.line(f"cf_gate_int8({channels}, {cells}, {zeros}, {ratio}, x0, x1, y, begin, end);")
+
+
+def _emit_mean(layer: Layer, out: Writer) -> None:
+    channels, cells = layer.output[1], math.prod(layer.inputs[0][2:])
+    scale, zero = c_float(layer.real("scale") / cells), layer.number("zero")
+    out.line(f"cf_mean_int8({channels}, {cells}, {scale}, {zero}, x0, y, begin, end);")
+
+
+_EMIT = {
+    "quantize": _emit_quantize,
+    "dequantize": _emit_dequantize,
+    "max_pool_int8": _emit_pool,
+    "concat_int8": _emit_concat,
+    "mul_int8": _emit_gate,
+    "mean_int8": _emit_mean,
+}
+
+KERNEL = Kernel(
+    "maps_int8",
+    refuses=_refuses,
+    cost=_cost,
+    pack=lambda _layer: (),
+    emit=_emit,
+    layouts=_layouts,
+    units=_units,
+    prelude=conv_int8.PRELUDE + files(__package__).joinpath("maps_int8.c").read_text(),
+)

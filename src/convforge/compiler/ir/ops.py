@@ -55,7 +55,7 @@ POINTWISE: dict[str, Attr] = {
 # the row of x for each row of the result, and the column for each column
 PLACES: dict[str, type] = {"rows": tuple, "columns": tuple}
 SCALED: dict[str, type] = {"scale": float, "zero": int}
-CONV_INT8 = {**WINDOW, "groups": int, "zero_in": int, "zero": int}
+CONV_INT8 = {**WINDOW, "groups": int, "zero_in": int}
 SLICE: dict[str, type] = {"axis": int, "start": int, "stop": int, "step": int}
 
 # name: inputs by rank, attributes, shape

@@ -5,9 +5,9 @@ A sum of products is brought to the scale of the result in 16 bits, as vector in
 
     v = saturated(sum >> shift)                    16 bits
     e = (v · multiplier + 2¹⁴) >> 15               a number of the result's scale
-    y = clip(e + zero, 0, 255), looked up in the table where there is one
+    y = clip(e, 0, 255), looked up in the table where there is one
 
-The rounding of the first line is in the bias. With an addend e has FRACTION more bits, of which the
+The rounding of the first line and the result's zero are in the bias. With an addend e has FRACTION more bits, of which the
 sum is rounded. After Jacob et al. 2018 (Quantization and training of neural networks for efficient
 integer-arithmetic-only inference), section 2.2, whose multiplier has 32 bits.
 """
@@ -43,7 +43,7 @@ def conv2d_int8(
 ) -> Values:
     """A convolution, whose border holds `zero_in`; `convolve` is that of other numbers."""
     x, *rest = inputs
-    return _finish(_sums(x, rest, attrs, convolve), rest, attrs).astype(x.dtype)
+    return _finish(_sums(x, rest, attrs, convolve), rest).astype(x.dtype)
 
 
 def conv2d_int8_add(
@@ -53,7 +53,7 @@ def conv2d_int8_add(
     x, addend, *rest = inputs
     sums = _sums(x, rest, attrs, convolve)
     both = np.clip(sums + _rounded(_whole(addend) << 7, attrs["addend"]), -(2**15), 2**15 - 1)
-    return _finish(_rounded(both, _SCALED >> FRACTION), rest, attrs).astype(x.dtype)
+    return _finish(_rounded(both, _SCALED >> FRACTION), rest).astype(x.dtype)
 
 
 def mul_int8(inputs: list[Values], attrs: Mapping[str, Any]) -> Values:
@@ -92,8 +92,8 @@ def _sums(
     return _rounded(np.clip(v, -(2**15), 2**15 - 1), _each(multiplier))
 
 
-def _finish(scaled: Values, rest: list[Values], attrs: Mapping[str, Any]) -> Values:
-    y = np.clip(scaled + attrs["zero"], 0, 255)
+def _finish(scaled: Values, rest: list[Values]) -> Values:
+    y = np.clip(scaled, 0, 255)
     return _whole(rest[4])[y] if len(rest) > 4 else y
 
 

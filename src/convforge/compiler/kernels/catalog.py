@@ -17,6 +17,7 @@ from convforge.compiler.kernels import (
     elementwise,
     elementwise_blocked,
     linear,
+    linear_int8,
     maps_int8,
     normalization,
     pool_blocked,
@@ -55,6 +56,7 @@ KERNELS: tuple[Kernel, ...] = (
     rbf.KERNEL,
     conv_int8.KERNEL,
     depthwise_int8.KERNEL,
+    linear_int8.KERNEL,
     maps_int8.KERNEL,
 )
 

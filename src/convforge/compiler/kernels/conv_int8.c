@@ -55,7 +55,7 @@ CF_INLINE void cf_int8_tile(const int pixels, const int panels, const int step, 
     const __m512i first = _mm512_loadu_si512(more + CF_SHIFTS);
     const __m512i second = _mm512_loadu_si512(more + CF_SHIFTS + 16);
     const __m512i by = _mm512_loadu_si512(more + CF_MULTIPLIERS);
-    const __m512i zero = _mm512_set1_epi16((short)q->zero), share = _mm512_set1_epi16((short)q->addend);
+    const __m512i share = _mm512_set1_epi16((short)q->addend);
     const __m512i round = _mm512_set1_epi16(1 << 11);
     const int together = panels == 2 ? 1 : 2; /* pixels in a vector of 16-bit numbers */
     CF_UNROLL
@@ -65,7 +65,7 @@ CF_INLINE void cf_int8_tile(const int pixels, const int panels, const int step, 
         for (int i = 0; i < 2; i++) {
             const int at = p + i * together;
             if (at >= pixels) {
-                part[i] = zero;
+                part[i] = round;
                 continue;
             }
             const int beside = at + 1 < pixels ? at + 1 : at;
@@ -74,7 +74,7 @@ CF_INLINE void cf_int8_tile(const int pixels, const int panels, const int step, 
             if (addend)
                 e = _mm512_mulhrs_epi16(
                     _mm512_adds_epi16(e, cf_addend(panels, addend + at * 16, share)), round);
-            part[i] = _mm512_adds_epi16(e, zero);
+            part[i] = e;
         }
         __m512i bytes = _mm512_packus_epi16(part[0], part[1]);
         if (q->found)
@@ -98,6 +98,76 @@ CF_INLINE void cf_int8_tile(const int pixels, const int panels, const int step, 
     }
 }
 #else
+/* The sums of a tile as 16-bit products have them, in the order of the weights. */
+#if defined(__AVX2__)
+CF_INLINE void cf_int8_sums(const int pixels, const int panels, const int step, const cf_sums *s,
+                            const float *restrict x, const float *restrict w,
+                            cf_word (*restrict sum)[32])
+{
+    /* Four outputs are a vector, with the sums of two products each; three pixels at a time. */
+    for (int v = 0; v < panels; v++)
+        for (int from = 0; from < pixels; from += 3) {
+            const int count = pixels - from < 3 ? pixels - from : 3;
+            const float *row = w + 16 * v;
+            __m256i part[3][4];
+            CF_UNROLL
+            for (int p = 0; p < 3; p++)
+                CF_UNROLL
+                for (int n = 0; n < 4; n++)
+                    part[p][n] = _mm256_setzero_si256();
+            for (const cf_tap *tap = s->taps, *end = tap + s->taps_count; tap < end; tap++) {
+                const float *cell = x + tap->offset + from * step;
+                for (int k = step < 16 ? 1 : tap->count; k > 0; k--, cell++, row += 16 * panels) {
+                    __m256i word[3];
+                    CF_UNROLL
+                    for (int p = 0; p < 3; p++)
+                        word[p] = _mm256_cvtepu8_epi16(_mm_set1_epi32(
+                            *(const cf_word *)(const void *)(cell + (p < count ? p : 0) * step)));
+                    CF_UNROLL
+                    for (int n = 0; n < 4; n++) {
+                        const __m256i four =
+                            _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)(row + 4 * n)));
+                        CF_UNROLL
+                        for (int p = 0; p < 3; p++)
+                            part[p][n] =
+                                _mm256_add_epi32(part[p][n], _mm256_madd_epi16(word[p], four));
+                    }
+                }
+            }
+            CF_UNROLL
+            for (int p = 0; p < 3; p++)
+                CF_UNROLL
+                for (int n = 0; n < 4; n += 2)
+                    if (p < count)
+                        _mm256_storeu_si256((void *)(sum[from + p] + 16 * v + 4 * n),
+                                            _mm256_permute4x64_epi64(
+                                                _mm256_hadd_epi32(part[p][n], part[p][n + 1]), 0xd8));
+        }
+}
+#else
+CF_INLINE void cf_int8_sums(const int pixels, const int panels, const int step, const cf_sums *s,
+                            const float *restrict x, const float *restrict w,
+                            cf_word (*restrict sum)[32])
+{
+    memset(sum, 0, sizeof *sum * (size_t)pixels);
+    for (const cf_tap *tap = s->taps, *end = tap + s->taps_count; tap < end; tap++) {
+        const float *cell = x + tap->offset;
+        for (int k = step < 16 ? 1 : tap->count; k > 0; k--, cell++, w += 16 * panels)
+            for (int n = 0; n < 16 * panels; n += CF_LANES) {
+                /* a word of weights a lane */
+                const cf_ints row = cf_load_ints(w + n);
+                for (int p = 0; p < pixels; p++) {
+                    const cf_byte *word = (const void *)(cell + p * step);
+                    cf_ints all = cf_load_ints(sum[p] + n);
+                    all += (row << 24 >> 24) * word[0] + (row << 16 >> 24) * word[1] +
+                           (row << 8 >> 24) * word[2] + (row >> 24) * word[3];
+                    memcpy(sum[p] + n, &all, sizeof all);
+                }
+            }
+    }
+}
+#endif
+
 CF_INLINE void cf_int8_tile(const int pixels, const int panels, const int step, const cf_sums *s,
                             const float *restrict x, const float *restrict w,
                             const float *restrict more, const float *restrict addend,
@@ -109,34 +179,33 @@ CF_INLINE void cf_int8_tile(const int pixels, const int panels, const int step, 
     const cf_short *by = (const void *)(more + CF_MULTIPLIERS);
     const cf_byte *table = (const void *)(more + CF_TABLE);
     cf_word sum[CF_PIXELS][32];
-    for (int p = 0; p < pixels; p++)
-        memcpy(sum[p], bias, sizeof(cf_word) * (size_t)outputs);
-    for (const cf_tap *tap = s->taps, *end = tap + s->taps_count; tap < end; tap++) {
-        const float *cell = x + tap->offset;
-        for (int k = step < 16 ? 1 : tap->count; k > 0; k--, cell++, w += outputs) {
-            const int8_t *row = (const void *)w;
-            for (int p = 0; p < pixels; p++) {
-                const cf_byte *word = (const void *)(cell + p * step);
-                for (int n = 0; n < outputs; n++)
-                    sum[p][n] += word[0] * row[4 * n] + word[1] * row[4 * n + 1] +
-                                 word[2] * row[4 * n + 2] + word[3] * row[4 * n + 3];
-            }
-        }
+    int start[32], right[32], scale[32];
+    /* from the order of the vectors above to that of the outputs */
+    for (int n = 0; n < outputs; n++) {
+        const int at = panels == 1 ? n : n % 16 / 4 * 8 + n / 16 * 4 + n % 4;
+        start[at] = bias[n];
+        right[at] = shift[n];
+        scale[n] = by[panels == 1 ? n / 4 * 8 + n % 4 : n];
     }
+    cf_int8_sums(pixels, panels, step, s, x, w, sum);
     for (int p = 0; p < pixels; p++) {
-        const cf_byte *more_of = (const void *)(addend ? addend + p * 16 : NULL);
+        int ordered[32];
+        for (int n = 0; n < outputs; n += 4)
+            memcpy(ordered + (panels == 1 ? n : n % 16 * 2 + n / 16 * 4), sum[p] + n, 4 * sizeof(int));
         cf_byte *to = (void *)(y + p * 16);
-        for (int n = 0; n < outputs; n++) {
-            /* as the vectors above have them */
-            const int o = panels == 1 ? n : n % 16 / 4 * 8 + n / 16 * 4 + n % 4;
-            const int at = panels == 1 ? n / 4 * 8 + n % 4 : o;
-            int e = cf_rounded(cf_short_of(sum[p][n] >> shift[n]), by[at]);
-            if (more_of)
-                e = cf_rounded(cf_short_of(e + cf_rounded(more_of[o] << 7, q->addend)), 1 << 11);
-            to[o] = cf_byte_of(e + q->zero);
-            if (q->found)
-                to[o] = table[to[o]];
+        for (int n = 0; n < outputs; n += CF_LANES) {
+            const cf_ints v = cf_load_ints(ordered + n) + cf_load_ints(start + n);
+            cf_ints e = cf_rounded(cf_shorts(v >> cf_load_ints(right + n)), cf_load_ints(scale + n));
+            if (addend) {
+                const cf_ints more_of = cf_load_bytes((const cf_byte *)(const void *)(addend + p * 16) + n);
+                e = cf_shorts(e + cf_rounded(more_of << 7, cf_each(q->addend)));
+                e = cf_rounded(e, cf_each(1 << 11));
+            }
+            cf_store_bytes(to + n, e);
         }
+        if (q->found)
+            for (int n = 0; n < outputs; n++)
+                to[n] = table[to[n]];
     }
 }
 #endif

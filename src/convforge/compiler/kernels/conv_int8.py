@@ -1,6 +1,6 @@
 """Convolution of bytes: any kernel, stride, padding and dilation, of one group.
 
-    y = clip(rounded(Σ W · x + bias) + zero), the scales of ir/reference_int8.py
+    y = clip(rounded(Σ W · x + bias)), the scales of ir/reference_int8.py
 
 The loops are those of conv_blocked.py; 64 channels of a pixel take the place of 16 floats, and four
 of them are one step of a sum. The map of a picture, of up to four channels, is one word a pixel.
@@ -165,7 +165,6 @@ def _emit(layer: Layer, out: Writer) -> None:
         ".tile.sums.taps_count": len(conv.taps),
         ".tile.sums.weights": conv.words * 32,
         ".tile.sums.plane": math.prod(layer.output[2:]) * LANES,
-        ".tile.zero": layer.number("zero"),
         ".tile.addend": layer.node.attrs.get("addend", 0),
         ".tile.found": int(looked_up(layer)),
         ".tiles": f"{{CF_CUT(int8_1, {plan.cut}), CF_CUT(int8_2, {plan.cut})}}",

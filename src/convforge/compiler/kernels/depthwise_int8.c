@@ -11,7 +11,7 @@
 typedef struct {
     int height, width, top, left; /* of the map, of its border */
     int rows, columns;            /* of the output */
-    int zero_in, zero, found;
+    int channels, zero_in, found;
     long weights, more; /* floats of a block */
 } cf_filter_int8;
 
@@ -21,7 +21,7 @@ typedef struct {
 #ifdef CF_VNNI
 /* The quads of input columns `first` to `first` + columns - 1: [quad][16 channels][column]. */
 CF_INLINE void cf_make_quads(const cf_filter_int8 *f, const int quads, const int columns, int row,
-                             int reach, int first, const float *x, __m512i *made)
+                             int reach, int first, int parts, const float *x, __m512i *made)
 {
     static const cf_byte pairs[64] = {
         0,  64, 1,  65, 2,  66, 3,  67, 4,  68, 5,  69, 6,  70, 7,  71, 8,  72, 9,  73, 10, 74,
@@ -54,11 +54,13 @@ CF_INLINE void cf_make_quads(const cf_filter_int8 *f, const int quads, const int
                 row_of[k] = _mm512_mask_loadu_epi8(border, read ? inside[k] : 0, line[k] + at);
             const __m512i a = _mm512_permutex2var_epi8(row_of[0], low, row_of[1]);
             const __m512i b = _mm512_permutex2var_epi8(row_of[2], low, row_of[3]);
-            const __m512i c = _mm512_permutex2var_epi8(row_of[0], high, row_of[1]);
-            const __m512i d = _mm512_permutex2var_epi8(row_of[2], high, row_of[3]);
             __m512i *to = made + t * 4 * columns + i;
             to[0] = _mm512_permutex2var_epi16(a, front, b);
             to[columns] = _mm512_permutex2var_epi16(a, back, b);
+            if (parts <= 2)
+                continue;
+            const __m512i c = _mm512_permutex2var_epi8(row_of[0], high, row_of[1]);
+            const __m512i d = _mm512_permutex2var_epi8(row_of[2], high, row_of[3]);
             to[2 * columns] = _mm512_permutex2var_epi16(c, front, d);
             to[3 * columns] = _mm512_permutex2var_epi16(c, back, d);
         }
@@ -94,7 +96,6 @@ CF_INLINE void cf_filter_quads(const cf_filter_int8 *f, const int kh, const int 
             }
     const __m512i shift = _mm512_loadu_si512(more + 64 + 16 * j);
     const __m512i by = _mm512_loadu_si512(more + 128 + 16 * j);
-    const __m512i zero = _mm512_set1_epi16((short)f->zero);
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     CF_UNROLL
     for (int g = 0; g < together; g++) {
@@ -103,8 +104,8 @@ CF_INLINE void cf_filter_quads(const cf_filter_int8 *f, const int kh, const int 
         CF_UNROLL
         for (int p = 0; p < CF_COLUMNS; p += 4) {
             const __m512i *s = &sum[g][p];
-            const __m512i a = _mm512_adds_epi16(cf_scaled(s[0], s[1], shift, shift, by), zero);
-            const __m512i b = _mm512_adds_epi16(cf_scaled(s[2], s[3], shift, shift, by), zero);
+            const __m512i a = cf_scaled(s[0], s[1], shift, shift, by);
+            const __m512i b = cf_scaled(s[2], s[3], shift, shift, by);
             __m512i bytes = _mm512_packus_epi16(a, b);
             if (f->found)
                 bytes = cf_look_up(more + 192, bytes);
@@ -125,14 +126,14 @@ CF_INLINE void cf_filter_quads(const cf_filter_int8 *f, const int kh, const int 
 
 CF_INLINE void cf_filter_rows(const cf_filter_int8 *f, const int kh, const int kw, const int sh,
                               const int sw, const int together, int first, int rows,
-                              const float *x, const float *w, const float *more, float *y)
+                              int parts, const float *x, const float *w, const float *more, float *y)
 {
     const int count = CF_QUADS(kh, sh, together), wide = (CF_COLUMNS - 1) * sw + kw;
     __m512i quads[count * 4 * wide];
     const int reach = (together - 1) * sh + kh;
     for (int column = 0; column < f->columns; column += CF_COLUMNS) {
-        cf_make_quads(f, count, wide, first * sh - f->top, reach, column * sw - f->left, x, quads);
-        for (int j = 0; j < 4; j++)
+        cf_make_quads(f, count, wide, first * sh - f->top, reach, column * sw - f->left, parts, x, quads);
+        for (int j = 0; j < parts; j++)
             cf_filter_quads(f, kh, kw, sh, sw, together, quads, w, more, j, rows,
                             f->columns - column, y + ((long)first * f->columns + column) * 16);
     }
@@ -140,38 +141,46 @@ CF_INLINE void cf_filter_rows(const cf_filter_int8 *f, const int kh, const int k
 #else
 CF_INLINE void cf_filter_rows(const cf_filter_int8 *f, const int kh, const int kw, const int sh,
                               const int sw, const int together, int first, int rows,
-                              const float *x, const float *w, const float *more, float *y)
+                              int parts, const float *x, const float *w, const float *more, float *y)
 {
     const int count = CF_QUADS(kh, sh, together);
-    const cf_word *bias = (const void *)more, *shift = (const void *)(more + 64);
-    const cf_short *by = (const void *)(more + 128);
     const cf_byte *table = (const void *)(more + 192);
     const int8_t *weights = (const void *)w;
-    for (int row = first; row < first + rows; row++)
-        for (int column = 0; column < f->columns; column++) {
-            int32_t sum[64];
-            memcpy(sum, bias, sizeof sum);
+    for (int n = 0; n < 16 * parts; n += CF_LANES) {
+        cf_ints taps[kh * kw], scale;
+        for (int lane = 0; lane < CF_LANES; lane++) {
+            const int at = n + lane, j = at / 16, o = at % 16;
+            scale[lane] = ((const cf_short *)(const void *)(more + 128))[j * 32 + o / 4 * 8 + o % 4];
             for (int r = 0; r < kh; r++)
-                for (int q = 0; q < kw; q++) {
-                    const int h = row * sh + r - f->top, v = column * sw + q - f->left;
-                    const int inside = h >= 0 && h < f->height && v >= 0 && v < f->width;
-                    const cf_byte *cell =
-                        (const void *)(x + (inside ? ((long)h * f->width + v) * 16 : 0));
-                    for (int n = 0; n < 64; n++) {
-                        /* the weights of the first of the rows that are computed together */
-                        const int at = ((n / 16 * kw + q) * count + r / 4) * together * 16 + n % 16;
-                        sum[n] += (inside ? cell[n] : f->zero_in) * weights[4 * at + r % 4];
-                    }
-                }
-            cf_byte *to = (void *)(y + ((long)row * f->columns + column) * 16);
-            for (int n = 0; n < 64; n++) {
-                const int at = n / 16 * 32 + n % 16 / 4 * 8 + n % 4;
-                const int e = cf_rounded(cf_short_of(sum[n] >> shift[n]), by[at]);
-                to[n] = cf_byte_of(e + f->zero);
-                if (f->found)
-                    to[n] = table[to[n]];
-            }
+                for (int q = 0; q < kw; q++) /* of the first of the rows of a unit */
+                    taps[r * kw + q][lane] =
+                        weights[4 * (((j * kw + q) * count + r / 4) * together * 16 + o) + r % 4];
         }
+        const cf_byte *map = (const cf_byte *)(const void *)x + n;
+        const cf_ints start = cf_load_ints(more + n), shift = cf_load_ints(more + 64 + n);
+        for (int i = 0; i < rows * f->columns; i++) {
+            const int top = (first + i / f->columns) * sh - f->top;
+            const int left = i % f->columns * sw - f->left;
+            const cf_byte *cell = map + ((long)top * f->width + left) * 64;
+            const int whole = top >= 0 && top + kh <= f->height && left >= 0 && left + kw <= f->width;
+            cf_ints sum = start;
+            CF_UNROLL
+            for (int r = 0; r < kh; r++)
+                CF_UNROLL
+                for (int q = 0; q < kw; q++) {
+                    const int h = top + r, v = left + q;
+                    if (whole || (h >= 0 && h < f->height && v >= 0 && v < f->width))
+                        sum += cf_load_bytes(cell + (r * f->width + q) * 64L) * taps[r * kw + q];
+                    else
+                        sum += f->zero_in * taps[r * kw + q];
+                }
+            cf_byte *to = (cf_byte *)(void *)(y + ((long)first * f->columns + i) * 16) + n;
+            cf_store_bytes(to, cf_rounded(cf_shorts(sum >> shift), scale));
+            if (f->found)
+                for (int lane = 0; lane < CF_LANES; lane++)
+                    to[lane] = table[to[lane]];
+        }
+    }
 }
 #endif
 
@@ -184,7 +193,8 @@ CF_INLINE void cf_filter_units(const cf_filter_int8 *f, const int kh, const int 
     for (int unit = begin; unit < end; unit++) {
         const int block = unit / strips, first = unit % strips * together;
         const int rows = f->rows - first < together ? f->rows - first : together;
-        cf_filter_rows(f, kh, kw, sh, sw, together, first, rows,
+        const int left = f->channels - block * 64; /* of which the block has 16 a part */
+        cf_filter_rows(f, kh, kw, sh, sw, together, first, rows, left < 64 ? (left + 15) / 16 : 4,
                        x + (long)block * f->height * f->width * 16, w + block * f->weights,
                        more + block * f->more, y + (long)block * f->rows * f->columns * 16);
     }

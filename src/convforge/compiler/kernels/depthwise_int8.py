@@ -108,7 +108,7 @@ def _emit(layer: Layer, out: Writer) -> None:
         "rows": layer.output[2],
         "columns": layer.output[3],
         "zero_in": layer.number("zero_in"),
-        "zero": layer.number("zero"),
+        "channels": layer.output[1],
         "found": int(looked_up(layer)),
         "weights": 4 * kw * _quads(layer) * together * LANES,
         "more": 3 * BYTES + BYTES * looked_up(layer),

@@ -16,7 +16,6 @@ typedef uint8_t cf_byte;
 
 typedef struct {
     cf_sums sums; /* what a tile is told comes first: it is given a cf_tile's arguments */
-    int zero;     /* of the result */
     int addend;   /* scale of what is added, in 4096ths of the result's */
     int found;    /* whether the result is looked up */
 } cf_int8;
@@ -27,19 +26,48 @@ typedef struct {
 #define CF_MULTIPLIERS 64
 #define CF_TABLE 80
 
-CF_INLINE int cf_rounded(int x, int multiplier)
+typedef int cf_ints __attribute__((vector_size(4 * CF_LANES)));
+typedef cf_byte cf_bytes __attribute__((vector_size(CF_LANES)));
+
+CF_INLINE cf_ints cf_each(int x)
+{
+    return x - (cf_ints){0};
+}
+
+CF_INLINE cf_ints cf_load_ints(const void *p)
+{
+    cf_ints x;
+    memcpy(&x, p, sizeof x);
+    return x;
+}
+
+CF_INLINE cf_ints cf_load_bytes(const void *p)
+{
+    cf_bytes x;
+    memcpy(&x, p, sizeof x);
+    return __builtin_convertvector(x, cf_ints);
+}
+
+CF_INLINE cf_ints cf_between(cf_ints low, cf_ints x, cf_ints high)
+{
+    const cf_ints below = x < low, above = x > high;
+    return (low & below) | (high & above) | (x & ~(below | above));
+}
+
+CF_INLINE void cf_store_bytes(void *p, cf_ints x)
+{
+    const cf_bytes bytes = __builtin_convertvector(cf_between(cf_each(0), x, cf_each(255)), cf_bytes);
+    memcpy(p, &bytes, sizeof bytes);
+}
+
+CF_INLINE cf_ints cf_rounded(cf_ints x, cf_ints multiplier)
 {
     return (x * multiplier + (1 << 14)) >> 15;
 }
 
-CF_INLINE int cf_short_of(int x)
+CF_INLINE cf_ints cf_shorts(cf_ints x)
 {
-    return x < -32768 ? -32768 : x > 32767 ? 32767 : x;
-}
-
-CF_INLINE cf_byte cf_byte_of(int x)
-{
-    return (cf_byte)(x < 0 ? 0 : x > 255 ? 255 : x);
+    return cf_between(cf_each(-32768), x, cf_each(32767));
 }
 
 #ifdef CF_VNNI

@@ -23,6 +23,7 @@ _OPS = frozenset(
 )
 _FLOATS = (Layout.PLANAR, Layout.BLOCKED)
 _WORD = 4  # channels of a map that has one word a pixel
+_PIECE = 1024  # pixels of such a map that are quantized as one unit, as in maps_int8.c
 
 
 def _refuses(layer: Layer) -> str | None:
@@ -56,7 +57,10 @@ def _cost(layer: Layer) -> float:
 def _units(layer: Layer) -> int:
     match layer.node.op:
         case "quantize" | "dequantize":
-            return 1 if layer.output[1] <= _WORD else _blocks(layer.output[1])
+            if layer.output[1] > _WORD:
+                return _blocks(layer.output[1])
+            cells = math.prod(layer.output[2:])
+            return -(-cells // _PIECE) if layer.node.op == "quantize" else 1
         case "max_pool_int8":
             return _blocks(layer.output[1]) * layer.output[2]
         case "concat_int8":

@@ -190,7 +190,7 @@ def _convolution(work: _Work, node: Node) -> bool:
     final = Scale.of(*work.ranges[node.name]) if found else result
     if found:
         names.append(work.constant(f"{node.name}, table", _table(node.epilogue, result, final)))
-    attrs = {**node.attrs, "zero_in": source.zero, "zero": result.zero}
+    attrs = {**node.attrs, "zero_in": source.zero}
     if more:
         attrs["addend"] = round(2 ** (8 + FRACTION) * more[0].scale / result.scale)
     op = "conv2d_int8_add" if addends else "conv2d_int8"
@@ -203,8 +203,8 @@ def _whole_weights(
 ) -> tuple[Array, Array, Array, Array] | None:
     """Weight, bias, multiplier and shift of each output; None where 16 bits do not hold them."""
     fraction = FRACTION if addends else 0
-    shift_of_zero = sum(addend.zero * addend.scale for addend in addends)
-    start = bias.astype(np.float64) - shift_of_zero
+    zeros = result.zero * result.scale - sum(addend.zero * addend.scale for addend in addends)
+    start = bias.astype(np.float64) + zeros
     largest = np.abs(weight.reshape(len(weight), -1)).max(axis=1).astype(np.float64)
     # A bias that is large beside the weights takes some of their bits, never its own.
     scales = np.maximum(largest / _LARGEST, np.abs(start) / source.scale / 2**_BITS)
@@ -291,7 +291,28 @@ def _numbers(node: Node, key: str) -> tuple[int, ...]:
 
 
 def _classifying(work: _Work, node: Node) -> bool:
-    """A fully connected layer of what was averaged, or of maps as they lie."""
-    return False
+    """A fully connected layer of what was averaged."""
+    source = work.graph.producers.get(node.inputs[0])
+    if node.op != "linear" or source is None or source.op != "reshape":
+        return False
+    maps = source.inputs[0]
+    if maps in work.scales or work.graph.shapes[maps] != (*work.graph.shapes[source.name], 1, 1):
+        return False
+    name, scale = work.bytes(maps)
+    weight, *bias = (work.graph.constants[name] for name in node.inputs[1:])
+    scales = np.abs(weight).max(axis=1) / _LARGEST
+    scales[scales == 0] = 1.0
+    numbers = np.rint(weight / scales[:, None])
+    arrays = {
+        "weight": numbers,
+        "bias": bias[0] if bias else np.zeros(len(weight), np.float32),
+        "scale": scales * np.float32(scale.scale),
+    }
+    names = [work.constant(f"{node.name}, {part}", array) for part, array in arrays.items()]
+    inputs = (name, *names)
+    work.nodes.append(
+        Node(node.name, "linear_int8", inputs, {"zero_in": scale.zero}, node.epilogue)
+    )
+    return True
 
 

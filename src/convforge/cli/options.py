@@ -1,6 +1,7 @@
 """Options that several commands share, and what is read from them."""
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -38,6 +39,18 @@ def sizes_from(text: str | None) -> tuple[int, ...] | None:
     if not sizes or min(sizes) < 1:
         raise InputError(f"--shape {text}: expected whole numbers above 0, as in 1,3,224,224")
     return sizes
+
+
+def share_from(text: str, *, option: str) -> float:
+    """0.003 of "0.3%" or "0.003". Raises InputError for anything that is no share from 0 to 1."""
+    number, percent = text.removesuffix("%"), text.endswith("%")
+    try:
+        share = float(number) / 100 if percent else float(number)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= 1:
+        raise InputError(f"{option} {text}: expected a share, such as 0.3% or 0.003")
+    return share
 
 
 def arguments_from(texts: Sequence[str] | None) -> dict[str, Any]:

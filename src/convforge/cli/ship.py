@@ -13,7 +13,7 @@ import typer
 
 from convforge.answers import Answer, csv_lines, json_lines, predict_images, save_parquet
 from convforge.cli import console, tables
-from convforge.cli.options import ForceFlag, JsonFlag, ShapeOption, sizes_from
+from convforge.cli.options import ForceFlag, JsonFlag, ShapeOption, share_from, sizes_from
 from convforge.compiler.backend.package_html import is_page
 from convforge.compiler.backend.target import TARGETS, find_target
 from convforge.errors import DataError, OutputError, list_failures
@@ -37,10 +37,11 @@ PREDICT_EXAMPLES = (
 
 
 class Precision(StrEnum):
-    """What a web page keeps its weights in."""
+    """What weights are kept in, and, with int8, what is computed with."""
 
     FLOAT32 = "float32"
     FLOAT16 = "float16"
+    INT8 = "int8"
 
 
 class Format(StrEnum):
@@ -78,8 +79,25 @@ def compile_model(
     shape: ShapeOption = None,
     precision: Annotated[
         Precision,
-        typer.Option(help="Of the weights of target html; float16 makes the page half as large."),
+        typer.Option(
+            help="int8 is faster and a quarter as large, and needs --calibrate; float16 makes a "
+            "page of target html half as large."
+        ),
     ] = Precision.FLOAT32,
+    calibrate: Annotated[
+        str | None,
+        typer.Option(
+            help="With int8: images to find ranges with and to measure on, as `evaluate` takes them.",
+            metavar="DATA",
+        ),
+    ] = None,
+    max_drop: Annotated[
+        str,
+        typer.Option(
+            help="With int8: how much accuracy may be lost; layers stay in float32 until that holds.",
+            metavar="PERCENT",
+        ),
+    ] = "0.3%",
     example: Annotated[
         list[Path] | None,
         typer.Option(help="A picture that a page of target html has ready; can be repeated."),
@@ -113,6 +131,8 @@ def compile_model(
             input_shape=input_shape,
             weights=weights,
             precision=precision.value,
+            calibrate=calibrate,
+            max_drop=share_from(max_drop, option="--max-drop"),
             examples=example or (),
             dump=dump,
             progress=progress,

@@ -6,7 +6,7 @@ Everything that comes from outside, names of files and classes, goes through `pl
 from __future__ import annotations
 
 import statistics
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -138,11 +138,23 @@ def artifact(result: Artifact, *, seconds: float) -> Iterator[Text]:
             f"its weights are {result.precision}: in the self-test no output is off by more than "
             f"{result.deviation:.2g} of the largest"
         )
+    if result.quantization is not None and "int8" in result.quantization:
+        yield plain(_int8(result.quantization))
     if result.weights == "random":
         yield plain(
             "its weights are random: it computes, and predicts nothing; --weights imagenet takes "
             "the published ones"
         )
+
+
+def _int8(record: Mapping[str, Any]) -> str:
+    before, after = (record[kind] for kind in ("float32", "int8"))
+    kept = len(record["kept"])
+    return (
+        f"int8 on {after['count']} images of {record['split']}: {100 * after['top1']:.2f}%, float32 "
+        f"{100 * before['top1']:.2f}%, the same answer for {100 * record['agreement']:.2f}%; "
+        f"{kept or 'no'} layer{'' if kept == 1 else 's'} left in float32"
+    )
 
 
 def comparison(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from convforge.compiler.backend.package import check_package, save_package
-from convforge.compiler.backend.target import find_target
+from convforge.compiler.backend.target import find_target, for_bytes
 from convforge.compiler.dump import dump_to
 from convforge.compiler.models import read_model
 from convforge.compiler.pipeline import compile_graph
 from convforge.compiler.proof import prove
+from convforge.compiler.precision import MAX_DROP, check_calibration, quantize_model
 from convforge.compiler.web_page import PageOptions, check_options, save_web_page
 from convforge.errors import InputError
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from convforge.compiler.backend.target import Precision, Target
+    from convforge.compiler.ir.graph import Array
     from convforge.compiler.models import Compilable, Model
     from convforge.compiler.pipeline import Compiled, Observer
 
@@ -32,7 +34,8 @@ class Artifact:
 
     `arena_bytes` is what each predicting thread holds, `arena_lower_bound` the least that any plan
     could reach for these layers. `weights` is "given", or "random" for an untrained network;
-    `precision` is what they are kept in. `deviation`, of a web page, is how far off the model its
+    `precision` is what they are kept in, `quantization` what was measured of a network of int8.
+    `deviation`, of a web page, is how far off the model its
     outputs are in the self-test, as a share of the largest one.
     """
 
@@ -46,6 +49,7 @@ class Artifact:
     arena_lower_bound: int
     precision: str = "float32"
     deviation: float | None = None
+    quantization: dict[str, Any] | None = None
 
 
 def compile(  # noqa: A001  (the public verb)
@@ -57,6 +61,8 @@ def compile(  # noqa: A001  (the public verb)
     input_shape: tuple[int, ...] | None = None,
     weights: str | None = None,
     precision: Precision = "float32",
+    calibrate: str | PathLike[str] | Array | None = None,
+    max_drop: float = MAX_DROP,
     examples: Sequence[str | PathLike[str]] = (),
     dump: str | PathLike[str] | None = None,
     progress: Progress | None = None,
@@ -70,9 +76,13 @@ def compile(  # noqa: A001  (the public verb)
     preprocessing, so that their artifacts predict; the others compute tensors.
 
     `threads` is how many compute one input where the artifact's user asks for no other number.
-    `precision` is what a web page keeps its weights in: "float16" takes half of the bytes, and the
-    artifact's `deviation` says what it costs; other targets have float32 alone. Sums are float32 in
-    any case.
+    `precision` "float16" is what a web page may keep its weights in: it takes half of the bytes,
+    and the artifact's `deviation` says what it costs; sums are float32. With "int8" the network
+    computes with numbers of one byte, faster and in a quarter of the memory, and needs `calibrate`:
+    the URI of images, as `evaluate` takes one, to find the range of every value with and to measure
+    what it costs on; or, for a bare network, inputs float32 [N, C, H, W]. Of its share of right
+    answers a classifier loses at most `max_drop`: layers stay in float32 until that holds. What was
+    measured is on the artifact's card, and in `quantization`.
     `examples` are pictures that a web page has ready. `dump` is a folder for what every stage of
     the compiler gave. `progress` is called with (0, 0, what is being done).
 
@@ -90,9 +100,14 @@ def compile(  # noqa: A001  (the public verb)
         )
     options = PageOptions.of(precision, examples)
     check_options(options, target=chosen)
+    check_calibration(precision, calibrate, target=chosen, max_drop=max_drop)
     observe = _observer(dump, progress)
     observe("start", None)
     found = read_model(model, input_shape=input_shape, weights=weights)
+    choice = None
+    if calibrate is not None:
+        choice = quantize_model(found, calibrate, max_drop=max_drop, report=progress)
+        found = choice.of(found)
     if chosen.form == "page":
         compiled, page = save_web_page(found, destination, options=options, observe=observe)
         artifact = _artifact(destination, found, compiled, target=chosen)
@@ -103,16 +118,18 @@ def compile(  # noqa: A001  (the public verb)
         expected=found.expected,
         target=chosen,
         threads=threads,
+        options=choice.options if choice else None,
         observe=observe,
     )
     built = compiled.built
     if built is not None and not chosen.triple:
         observe("library", built.path)
-        prove(built.path, chosen)
+        prove(built.path, for_bytes(chosen) if choice else chosen)
     written = save_package(
         destination, target=chosen, card=found.card, sources=compiled.sources, built=built
     )
-    return _artifact(written, found, compiled, target=chosen, threads=threads)
+    artifact = _artifact(written, found, compiled, target=chosen, threads=threads)
+    return replace(artifact, precision=precision, quantization=choice.record if choice else None)
 
 
 def _artifact(

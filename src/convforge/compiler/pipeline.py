@@ -10,15 +10,18 @@ from convforge.compiler.backend.emit import emit_sources, plan_arena
 from convforge.compiler.backend.program import build_program
 from convforge.compiler.backend.schedule import build_schedule
 from convforge.compiler.backend.selftest import ROUNDED_TOLERANCE, TOLERANCE, make_selftest
+from convforge.compiler.backend.target import for_bytes
 from convforge.compiler.backend.toolchain import build_library
 from convforge.compiler.ir.reference import evaluate
+from convforge.compiler.ir.verify import verify
 from convforge.compiler.passes.assign_layouts import assign_layouts
-from convforge.compiler.passes.order import run_passes
+from convforge.compiler.passes.order import BEFORE_BYTES, PASSES, run_passes
+from convforge.compiler.passes.quantize import quantize
 from convforge.compiler.passes.round_weights import round_weights
 from convforge.errors import UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from convforge.card import Card
     from convforge.compiler.backend.program import Program
@@ -26,8 +29,17 @@ if TYPE_CHECKING:
     from convforge.compiler.backend.target import Precision, Target
     from convforge.compiler.backend.toolchain import Built
     from convforge.compiler.ir.graph import Array, Graph
+    from convforge.compiler.passes.order import Pass
 
     Observer: TypeAlias = Callable[[str, object], None]
+
+
+@dataclass(frozen=True)
+class ByteOptions:
+    """What a network of bytes needs: the range of every value, and which nodes stay in float32."""
+
+    ranges: Mapping[str, tuple[float, float]]
+    keep: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,6 +69,7 @@ def compile_graph(
     expected: Callable[[Array], Array] | None = None,
     threads: int = 1,
     precision: Precision = "float32",
+    options: ByteOptions | None = None,
     flags: Sequence[str] = (),
     observe: Observer = lambda _step, _result: None,
 ) -> Compiled:
@@ -71,13 +84,16 @@ def compile_graph(
     Raises UnsupportedError where the graph's input or output is not what the card says.
     """
     observe("graph", graph)
-    optimized = run_passes(graph, observe=observe)
+    optimized, tolerance = run_passes(graph, _passes(options), observe=observe), TOLERANCE
     if card is not None:
         _check_ends(optimized, card)
-    tolerance = TOLERANCE
     if precision == "float16":
         optimized, tolerance = round_weights(optimized), ROUNDED_TOLERANCE
         observe("round_weights", optimized)
+    if options is not None:
+        optimized, target = _with_bytes(optimized, options), for_bytes(target)
+        observe("quantize", optimized)
+        expected = expected or partial(evaluate, optimized)
     selftest = make_selftest(
         expected or partial(evaluate, graph),
         graph.input_shape,
@@ -104,6 +120,21 @@ def compile_graph(
         arena_bytes=plan.arena_bytes,
         arena_lower_bound=plan.lower_bound,
     )
+
+
+def optimize_for_bytes(graph: Graph) -> Graph:
+    """The graph whose values a network of bytes has the ranges of."""
+    return run_passes(graph, BEFORE_BYTES)
+
+
+def _passes(options: ByteOptions | None) -> tuple[Pass, ...]:
+    return PASSES if options is None else BEFORE_BYTES
+
+
+def _with_bytes(graph: Graph, options: ByteOptions) -> Graph:
+    changed = quantize(graph, options.ranges, keep=options.keep)
+    verify(changed)
+    return changed
 
 
 def _check_ends(graph: Graph, card: Card) -> None:

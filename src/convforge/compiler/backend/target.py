@@ -18,8 +18,9 @@ from typing import Literal
 from convforge.errors import UnsupportedError
 
 Binary = Literal["elf", "mach-o", "coff", "wasm"]
-Precision = Literal["float32", "float16"]  # of the weights; sums are float32 in any case
-PRECISIONS: tuple[Precision, ...] = ("float32", "float16")
+# Of the weights, whose sums are float32; int8 is that of the values too.
+Precision = Literal["float32", "float16", "int8"]
+PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "int8")
 Form = Literal["library", "page", "sources", "wheel"]
 
 

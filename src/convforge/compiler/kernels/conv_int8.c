@@ -97,54 +97,99 @@ CF_INLINE void cf_int8_tile(const int pixels, const int panels, const int step, 
             _mm_storeu_si128((void *)(y + (p + 3) * 16), _mm512_extracti32x4_epi32(bytes, 3));
     }
 }
-#else
-/* The sums of a tile as 16-bit products have them, in the order of the weights. */
-#if defined(__AVX2__)
-CF_INLINE void cf_int8_sums(const int pixels, const int panels, const int step, const cf_sums *s,
-                            const float *restrict x, const float *restrict w,
-                            cf_word (*restrict sum)[32])
+#elif defined(__AVX2__)
+/* Sums of 16 outputs in the order of the weights, of three pixels or fewer: products of 16 bits,
+ * of which four outputs with two sums each are a vector. */
+CF_INLINE void cf_int8_sums(const int step, const int panels, const cf_sums *s, int pixels,
+                            const float *restrict x, const float *restrict w, __m256i (*sum)[2])
 {
-    /* Four outputs are a vector, with the sums of two products each; three pixels at a time. */
-    for (int v = 0; v < panels; v++)
-        for (int from = 0; from < pixels; from += 3) {
-            const int count = pixels - from < 3 ? pixels - from : 3;
-            const float *row = w + 16 * v;
-            __m256i part[3][4];
+    __m256i part[3][4];
+    CF_UNROLL
+    for (int p = 0; p < 3; p++)
+        CF_UNROLL
+        for (int n = 0; n < 4; n++)
+            part[p][n] = _mm256_setzero_si256();
+    const long second = pixels > 1 ? step : 0, third = pixels > 2 ? 2 * step : 0;
+    for (const cf_tap *tap = s->taps, *end = tap + s->taps_count; tap < end; tap++) {
+        const float *cell = x + tap->offset;
+        for (int k = step < 16 ? 1 : tap->count; k > 0; k--, cell++, w += 16 * panels) {
+            const float *cells[3] = {cell, cell + second, cell + third};
+            __m256i word[3];
             CF_UNROLL
             for (int p = 0; p < 3; p++)
+                word[p] = _mm256_cvtepu8_epi16(
+                    _mm_set1_epi32(*(const cf_word *)(const void *)cells[p]));
+            CF_UNROLL
+            for (int n = 0; n < 4; n++) {
+                const __m256i four = _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)(w + 4 * n)));
                 CF_UNROLL
-                for (int n = 0; n < 4; n++)
-                    part[p][n] = _mm256_setzero_si256();
-            for (const cf_tap *tap = s->taps, *end = tap + s->taps_count; tap < end; tap++) {
-                const float *cell = x + tap->offset + from * step;
-                for (int k = step < 16 ? 1 : tap->count; k > 0; k--, cell++, row += 16 * panels) {
-                    __m256i word[3];
-                    CF_UNROLL
-                    for (int p = 0; p < 3; p++)
-                        word[p] = _mm256_cvtepu8_epi16(_mm_set1_epi32(
-                            *(const cf_word *)(const void *)(cell + (p < count ? p : 0) * step)));
-                    CF_UNROLL
-                    for (int n = 0; n < 4; n++) {
-                        const __m256i four =
-                            _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)(row + 4 * n)));
-                        CF_UNROLL
-                        for (int p = 0; p < 3; p++)
-                            part[p][n] =
-                                _mm256_add_epi32(part[p][n], _mm256_madd_epi16(word[p], four));
-                    }
-                }
+                for (int p = 0; p < 3; p++)
+                    part[p][n] = _mm256_add_epi32(part[p][n], _mm256_madd_epi16(word[p], four));
             }
-            CF_UNROLL
-            for (int p = 0; p < 3; p++)
-                CF_UNROLL
-                for (int n = 0; n < 4; n += 2)
-                    if (p < count)
-                        _mm256_storeu_si256((void *)(sum[from + p] + 16 * v + 4 * n),
-                                            _mm256_permute4x64_epi64(
-                                                _mm256_hadd_epi32(part[p][n], part[p][n + 1]), 0xd8));
         }
+    }
+    CF_UNROLL
+    for (int p = 0; p < 3; p++)
+        CF_UNROLL
+        for (int n = 0; n < 2; n++)
+            sum[p][n] = _mm256_permute4x64_epi64(
+                _mm256_hadd_epi32(part[p][2 * n], part[p][2 * n + 1]), 0xd8);
+}
+
+CF_INLINE __m256i cf_added(__m256i e, const float *addend, __m256i share)
+{
+    const __m256i x = _mm256_cvtepu8_epi16(_mm_loadu_si128((const void *)addend));
+    e = _mm256_adds_epi16(e, _mm256_mulhrs_epi16(_mm256_slli_epi16(x, 7), share));
+    return _mm256_mulhrs_epi16(e, _mm256_set1_epi16(1 << 11));
+}
+
+CF_INLINE void cf_int8_tile(const int pixels, const int panels, const int step, const cf_sums *s,
+                            const float *restrict x, const float *restrict w,
+                            const float *restrict more, const float *restrict addend,
+                            float *restrict y)
+{
+    const cf_int8 *q = (const void *)s;
+    const cf_byte *table = q->found ? (const void *)(more + CF_TABLE) : NULL;
+    const __m256i share = _mm256_set1_epi16((short)q->addend);
+    /* One vector of outputs has eight of its multipliers in each half. */
+    const __m256i pairs = _mm256_setr_epi32(0, 1, 8, 9, 4, 5, 12, 13);
+    const float *by = more + CF_MULTIPLIERS;
+    const __m256i first = cf_load_wide(by), second = cf_load_wide(by + 8);
+    const __m256i alone = _mm256_blend_epi32(
+        _mm256_permutevar8x32_epi32(first, pairs),
+        _mm256_permutevar8x32_epi32(second, _mm256_setr_epi32(0, 0, 0, 1, 0, 0, 4, 5)), 0xcc);
+    for (int p = 0; p < pixels; p += 3) {
+        const int count = pixels - p < 3 ? pixels - p : 3;
+        __m256i sum[2][3][2];
+        for (int v = 0; v < panels; v++) {
+            cf_int8_sums(step, panels, s, count, x + p * step, w + 16 * v, sum[v]);
+            for (int i = 0; i < 3; i++)
+                for (int n = 0; n < 2; n++)
+                    sum[v][i][n] =
+                        _mm256_add_epi32(sum[v][i][n], cf_load_wide(more + 16 * v + 8 * n));
+        }
+        for (int i = 0; i < count; i++) {
+            float *to = y + (p + i) * 16;
+            const float *from = addend + (p + i) * 16;
+            const float *shift = more + CF_SHIFTS;
+            if (panels == 1) {
+                __m256i e = cf_scaled(sum[0][i][0], sum[0][i][1], cf_load_wide(shift),
+                                      cf_load_wide(shift + 8), alone);
+                e = _mm256_permute4x64_epi64(e, 0xd8);
+                cf_store_sixteen(to, addend ? cf_added(e, from, share) : e, table);
+                continue;
+            }
+            for (int n = 0; n < 2; n++) {
+                const __m256i e =
+                    cf_scaled(sum[0][i][n], sum[1][i][n], cf_load_wide(shift + 8 * n),
+                              cf_load_wide(shift + 16 + 8 * n), n ? second : first);
+                cf_store_sixteen(to + 4 * n, addend ? cf_added(e, from + 4 * n, share) : e, table);
+            }
+        }
+    }
 }
 #else
+/* The sums of a tile in the order of the weights. */
 CF_INLINE void cf_int8_sums(const int pixels, const int panels, const int step, const cf_sums *s,
                             const float *restrict x, const float *restrict w,
                             cf_word (*restrict sum)[32])
@@ -166,8 +211,6 @@ CF_INLINE void cf_int8_sums(const int pixels, const int panels, const int step, 
             }
     }
 }
-#endif
-
 CF_INLINE void cf_int8_tile(const int pixels, const int panels, const int step, const cf_sums *s,
                             const float *restrict x, const float *restrict w,
                             const float *restrict more, const float *restrict addend,

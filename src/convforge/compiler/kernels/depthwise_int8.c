@@ -138,6 +138,60 @@ CF_INLINE void cf_filter_rows(const cf_filter_int8 *f, const int kh, const int k
                             f->columns - column, y + ((long)first * f->columns + column) * 16);
     }
 }
+#elif defined(__AVX2__)
+CF_INLINE void cf_filter_rows(const cf_filter_int8 *f, const int kh, const int kw, const int sh,
+                              const int sw, const int together, int first, int rows,
+                              int parts, const float *x, const float *w, const float *more, float *y)
+{
+    const int count = CF_QUADS(kh, sh, together), taps = kh * kw;
+    const cf_byte *table = f->found ? (const void *)(more + 192) : NULL;
+    const int8_t *weights = (const void *)w;
+    for (int j = 0; j < parts; j++) {
+        /* Products of 16 bits of two taps at a time; channels 0-3 and 8-11, 4-7 and 12-15. */
+        int16_t pairs[(taps + 1) / 2][2][16], by[16];
+        int halves[2][2][8];
+        memset(pairs, 0, sizeof pairs);
+        for (int n = 0; n < 16; n++) {
+            const int high = n / 4 % 2, at = n / 8 * 4 + n % 4;
+            halves[0][high][at] = ((const cf_word *)(const void *)more)[16 * j + n];
+            halves[1][high][at] = ((const cf_word *)(const void *)more)[64 + 16 * j + n];
+            by[n] = ((const cf_short *)(const void *)(more + 128))[j * 32 + n / 4 * 8 + n % 4];
+            for (int r = 0; r < kh; r++)
+                for (int q = 0; q < kw; q++) /* of the first of the rows of a unit */
+                    pairs[(r * kw + q) / 2][high][2 * at + (r * kw + q) % 2] =
+                        weights[4 * (((j * kw + q) * count + r / 4) * together * 16 + n) + r % 4];
+        }
+        const __m128i border = _mm_set1_epi8((char)f->zero_in);
+        const cf_byte *map = (const cf_byte *)(const void *)x + 16 * j;
+        for (int i = 0; i < rows * f->columns; i++) {
+            const int top = (first + i / f->columns) * sh - f->top;
+            const int left = i % f->columns * sw - f->left;
+            const cf_byte *cell = map + ((long)top * f->width + left) * 64;
+            const int whole = top >= 0 && top + kh <= f->height && left >= 0 && left + kw <= f->width;
+            __m256i low = cf_load_wide(halves[0][0]), high = cf_load_wide(halves[0][1]);
+            CF_UNROLL
+            for (int t = 0; t < taps; t += 2) {
+                __m256i two[2];
+                CF_UNROLL
+                for (int k = 0; k < 2; k++) {
+                    const int tap = t + k < taps ? t + k : t, h = tap / kw, v = tap % kw;
+                    const int inside = whole || (top + h >= 0 && top + h < f->height &&
+                                                 left + v >= 0 && left + v < f->width);
+                    two[k] = _mm256_cvtepu8_epi16(
+                        inside ? _mm_loadu_si128((const void *)(cell + (h * f->width + v) * 64L))
+                               : border);
+                }
+                low = _mm256_add_epi32(low, _mm256_madd_epi16(_mm256_unpacklo_epi16(two[0], two[1]),
+                                                              cf_load_wide(pairs[t / 2][0])));
+                high = _mm256_add_epi32(high, _mm256_madd_epi16(_mm256_unpackhi_epi16(two[0], two[1]),
+                                                                cf_load_wide(pairs[t / 2][1])));
+            }
+            const __m256i e = cf_scaled(low, high, cf_load_wide(halves[1][0]),
+                                        cf_load_wide(halves[1][1]), cf_load_wide(by));
+            cf_store_sixteen(y + ((long)first * f->columns + i) * 16 + 4 * j, e, table);
+        }
+    }
+}
 #else
 CF_INLINE void cf_filter_rows(const cf_filter_int8 *f, const int kh, const int kw, const int sh,
                               const int sw, const int together, int first, int rows,

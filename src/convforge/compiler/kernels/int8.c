@@ -95,4 +95,28 @@ CF_INLINE __m512i cf_scaled(__m512i a, __m512i b, __m512i shift_a, __m512i shift
         _mm512_packs_epi32(_mm512_srav_epi32(a, shift_a), _mm512_srav_epi32(b, shift_b)), by);
 }
 #endif
+
+#if defined(__AVX2__) && !defined(CF_VNNI)
+/* The same of eight sums: four of a, four of b, four of a, four of b. */
+CF_INLINE __m256i cf_scaled(__m256i a, __m256i b, __m256i shift_a, __m256i shift_b, __m256i by)
+{
+    return _mm256_mulhrs_epi16(
+        _mm256_packs_epi32(_mm256_srav_epi32(a, shift_a), _mm256_srav_epi32(b, shift_b)), by);
+}
+
+CF_INLINE __m256i cf_load_wide(const void *p)
+{
+    return _mm256_loadu_si256(p);
+}
+
+CF_INLINE void cf_store_sixteen(void *p, __m256i shorts, const cf_byte *table)
+{
+    const __m256i bytes = _mm256_permute4x64_epi64(_mm256_packus_epi16(shorts, shorts), 0xd8);
+    _mm_storeu_si128(p, _mm256_castsi256_si128(bytes));
+    cf_byte *to = p;
+    if (table)
+        for (int n = 0; n < 16; n++)
+            to[n] = table[to[n]];
+}
+#endif
 #endif

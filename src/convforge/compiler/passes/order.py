@@ -17,7 +17,7 @@ from convforge.compiler.passes.remove_identities import remove_identities
 from convforge.compiler.passes.sink_transposes import sink_transposes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from convforge.compiler.ir.graph import Graph
 
@@ -38,10 +38,16 @@ PASSES: tuple[Pass, ...] = (
 )
 
 
-def run_passes(graph: Graph, *, observe: Observer | None = None) -> Graph:
-    """Run every pass and verify its result; `observe` gets each pass's name and its graph."""
+# Pairs are of float32; quantize takes the convolutions of a network one by one.
+BEFORE_BYTES = PASSES[:-1]
+
+
+def run_passes(
+    graph: Graph, passes: Sequence[Pass] = PASSES, *, observe: Observer | None = None
+) -> Graph:
+    """Run the passes and verify the result of each; `observe` gets each pass's name and its graph."""
     verify(graph)
-    for rewrite in PASSES:
+    for rewrite in passes:
         graph = rewrite(graph)
         verify(graph)
         if observe is not None:

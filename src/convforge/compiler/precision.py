@@ -1,0 +1,91 @@
+"""What `compile` does for a network of int8: check what it is given, and choose on real images."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convforge.errors import InputError
+from convforge.quantization.search import Choice, calibrate_with, choose
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from os import PathLike
+    from typing import Any
+
+    from convforge.compiler.backend.target import Precision, Target
+    from convforge.compiler.ir.graph import Array
+    from convforge.compiler.models import Model
+    from convforge.compiler.pipeline import ByteOptions
+
+MAX_DROP = 0.003
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """What a network is compiled with, and what was measured of it."""
+
+    options: ByteOptions
+    record: dict[str, Any]
+
+    def of(self, model: Model) -> Model:
+        """The model, whose card tells what was measured, and whose answer is the network's own."""
+        card = model.card
+        if card is not None:
+            card = replace(card, metrics={**card.metrics, "int8": self.record})
+        return replace(model, card=card, expected=None)
+
+
+def check_calibration(
+    precision: Precision,
+    calibrate: str | PathLike[str] | Array | None,
+    *,
+    target: Target,
+    max_drop: float,
+) -> None:
+    """Raise InputError, before any work, where one is given without the other."""
+    if precision == "int8" and calibrate is None:
+        raise InputError(
+            "compile: precision int8 needs images to find the range of every value with; give "
+            "calibrate, the data that the classifier was trained on or some like it"
+        )
+    if precision != "int8" and calibrate is not None:
+        raise InputError(
+            f"compile: calibrate goes with precision int8, and this is {precision}; leave it out"
+        )
+    if not (math.isfinite(max_drop) and 0 <= max_drop <= 1):
+        raise InputError(f"compile: max_drop is {max_drop}; expected a share from 0 to 1")
+    if precision == "int8" and target.form == "page":
+        raise InputError("compile: target html has no networks of int8; float16 has half the bytes")
+
+
+def quantize_model(
+    model: Model,
+    calibrate: str | PathLike[str] | Array,
+    *,
+    max_drop: float,
+    report: Callable[[int, int, str], None] | None,
+) -> Quantization:
+    """Ranges, and what of a network stays in float32. Raises as `quantization.search` does."""
+    if isinstance(calibrate, np.ndarray):
+        choice = calibrate_with(model.graph, calibrate)
+    elif model.card is None:
+        raise InputError(
+            f"{model.name}: is a bare network, without the preprocessing that images need; give "
+            "inputs as an array [N, C, H, W], or compile the classifier that `convforge train` saved"
+        )
+    else:
+        choice = _chosen(model, os.fspath(calibrate), max_drop=max_drop, report=report)
+    return Quantization(choice.options, choice.record)
+
+
+def _chosen(
+    model: Model, data: str, *, max_drop: float, report: Callable[[int, int, str], None] | None
+) -> Choice:
+    assert model.card is not None
+    more = {} if report is None else {"report": report}
+    return choose(model.graph, model.card, data=data, max_drop=max_drop, **more)

@@ -1,0 +1,188 @@
+"""Which layers become bytes: all that can, but for as many as the accuracy asks for.
+
+The artifact of bytes is measured on held-out images beside the one of float32. While it loses more
+than it may, the layers whose rounding weighs most stay as they are: one, two, four and so on.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convforge.compiler.backend.package import save_artifact
+from convforge.compiler.backend.target import native
+from convforge.compiler.ir.costs import macs
+from convforge.compiler.passes.quantize import before, can_quantize, looked_up
+from convforge.compiler.pipeline import ByteOptions, compile_graph, optimize_for_bytes
+from convforge.errors import InputError
+from convforge.evaluation import measure
+from convforge.images.decoding import read_batches
+from convforge.quantization.examples import BATCH, network_inputs, open_examples
+from convforge.quantization.observation import observe
+from convforge.runtime import Runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from convforge.card import Card
+    from convforge.compiler.ir.graph import Array, Graph, Node
+    from convforge.evaluation import Evaluation
+    from convforge.quantization.examples import Examples
+    from convforge.quantization.observation import Range
+
+_LARGEST_SHARE = 0.5  # of the multiply-adds that may stay in float32
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a network of bytes is compiled with, and what is known of it, as plain JSON values."""
+
+    options: ByteOptions
+    record: dict[str, Any]
+
+
+def calibrate_with(graph: Graph, inputs: Array) -> Choice:
+    """The ranges of a bare network on inputs float32 [N, C, H, W]; nothing is measured.
+
+    Raises InputError where they are none, or of another shape.
+    """
+    if inputs.ndim != 4 or inputs.shape[1:] != graph.input_shape[1:]:
+        raise InputError(
+            f"int8: inputs to calibrate with are {list(inputs.shape)}; the network takes "
+            f"[N, {', '.join(map(str, graph.input_shape[1:]))}]"
+        )
+    images = (np.ascontiguousarray(x[None], np.float32) for x in inputs)
+    ranges = observe(optimize_for_bytes(graph), images)
+    return Choice(_options(ranges), {"calibrated": len(inputs)})
+
+
+def choose(
+    graph: Graph,
+    card: Card,
+    *,
+    data: str,
+    max_drop: float,
+    report: Callable[[int, int, str], None] = lambda _done, _all, _what: None,
+) -> Choice:
+    """Ranges from, and accuracy on, a data set of a classifier's.
+
+    `max_drop` is how much of its share of right answers it may lose. Raises InputError where it
+    loses more even with half of its multiply-adds in float32; DataError as `evaluate` does.
+    """
+    examples = open_examples(data, card)
+    optimized = optimize_for_bytes(graph)
+    report(0, 0, f"calibrating with {len(examples.calibration)} images")
+    ranges = observe(optimized, network_inputs(examples.calibration, card))
+    order = _by_noise(optimized, ranges)
+    work = {node.name: _macs(optimized, node) for node in optimized.nodes}
+    kept, tried = 0, []
+    with tempfile.TemporaryDirectory(prefix="convforge-") as folder:
+        exact = _library(graph, card, Path(folder) / "float32")
+        while True:
+            options = _options(ranges, keep=tuple(order[:kept]))
+            report(0, 0, f"measuring on {len(examples.held_out)} images")
+            found = _library(graph, card, Path(folder) / f"int8-{kept}", options=options)
+            record = _compare(exact, found, examples, card)
+            tried.append(record["float32"]["top1"] - record["int8"]["top1"])
+            if tried[-1] <= max_drop:
+                return Choice(options, {**record, "kept": sorted(options.keep)})
+            kept = min(max(1, 2 * kept), len(order))
+            share = sum(work[name] for name in order[:kept]) / max(1, sum(work.values()))
+            if kept == len(options.keep) or share > _LARGEST_SHARE:
+                raise InputError(_refusal(tried, kept=len(options.keep), max_drop=max_drop))
+
+
+def _refusal(tried: list[float], *, kept: int, max_drop: float) -> str:
+    return (
+        f"int8: loses {100 * tried[-1]:.2f} points of accuracy with {kept} layers left in float32, "
+        f"and {100 * tried[0]:.2f} with none; --max-drop allows {100 * max_drop:g} %. Nothing was "
+        "written: allow more, calibrate with images that are like those it will see, or compile "
+        "with precision float32"
+    )
+
+
+def _options(ranges: Mapping[str, Range], *, keep: tuple[str, ...] = ()) -> ByteOptions:
+    return ByteOptions({name: (one.low, one.high) for name, one in ranges.items()}, keep)
+
+
+def _by_noise(graph: Graph, ranges: Mapping[str, Range]) -> list[str]:
+    """Layers that can be of bytes, the ones that lose most by it first."""
+    noise = {
+        node.name: _noise(graph, node, ranges) for node in graph.nodes if can_quantize(graph, node)
+    }
+    return sorted(noise, key=lambda name: (-noise[name], name))
+
+
+def _noise(graph: Graph, node: Node, ranges: Mapping[str, Range]) -> float:
+    """Mean square of what a layer's bytes are off, as a share of the numbers' own."""
+    weight = next(graph.constants[name] for name in node.inputs if name in graph.constants)
+    steps = np.abs(weight).reshape(len(weight), -1).max(axis=1) / 127
+    rounding = float(np.mean(steps**2) / 12 / (np.mean(weight**2) or 1.0))
+    values = [name for name in node.inputs if name in ranges]
+    values += [before(node.name)] if looked_up(node) else [node.name]
+    return rounding + sum(ranges[name].noise for name in values)
+
+
+def _macs(graph: Graph, node: Node) -> int:
+    weights = [graph.constants[name].shape for name in node.inputs if name in graph.constants]
+    return macs(node.op, weight=weights[0] if weights else (), output=graph.shapes[node.name])
+
+
+def _library(
+    graph: Graph, card: Card, path: Path, *, options: ByteOptions | None = None
+) -> Runtime:
+    """The network compiled for this machine."""
+    compiled = compile_graph(
+        graph,
+        card=card,
+        target=native(),
+        expected=lambda _x: np.zeros((1, len(card.classes)), np.float32),
+        options=options,
+    )
+    assert compiled.built is not None
+    path = path.with_suffix(native().suffix)
+    save_artifact(compiled.built.path, path)
+    return Runtime(path, workers=2)
+
+
+def _compare(
+    exact: Runtime, found: Runtime, examples: Examples, card: Card
+) -> dict[str, Any]:
+    part = examples.held_out
+    tables: tuple[list[Array], list[Array]] = ([], [])
+    good: list[int] = []
+    bad = []
+    for images, rows, unusable in read_batches(part, BATCH, preprocess=card.preprocess):
+        if images:
+            tables[0].append(exact.probabilities(images))
+            tables[1].append(found.probabilities(images))
+        good += rows
+        bad += unusable
+    seen = part.select(good)
+
+    def scored(table: list[Array]) -> Evaluation:
+        return measure(table, seen, classes=card.classes, uri=examples.uri, bad=bad)
+
+    answers = [np.concatenate(table).argmax(axis=1) for table in tables]
+    return {
+        "float32": _figures(scored(tables[0])),
+        "int8": _figures(scored(tables[1])),
+        "agreement": float(np.mean(answers[0] == answers[1])),
+        "uri": examples.uri,
+        "split": part.name,
+        "calibrated": len(examples.calibration),
+    }
+
+
+def _figures(evaluation: Evaluation) -> dict[str, Any]:
+    return {
+        "top1": evaluation.top1,
+        "interval": list(evaluation.interval),
+        "count": evaluation.count,
+    }
+
+

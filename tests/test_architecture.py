@@ -45,8 +45,12 @@ MAY_IMPORT = {
     "compiler.proof": "card compiler.backend compiler.pipeline",
     "compiler.web_page": "card compiler.backend compiler.kernels compiler.models compiler.pipeline "
     "compiler.proof",
-    "compiler.compilation": "compiler.backend compiler.dump compiler.models compiler.pipeline "
-    "compiler.proof compiler.web_page",
+    "compiler.precision": "compiler.backend compiler.ir compiler.models compiler.pipeline "
+    "quantization",
+    "compiler.compilation": "compiler.backend compiler.dump compiler.ir compiler.models "
+    "compiler.pipeline compiler.precision compiler.proof compiler.web_page",
+    "quantization": "card compiler.backend compiler.ir compiler.passes compiler.pipeline "
+    "evaluation images runtime",
     "serving": "images page_source prediction runtime seal",
     "runtime": "card images prediction seal",
     "loading": "classifier runtime seal",

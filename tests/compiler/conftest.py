@@ -22,7 +22,7 @@ from convforge.compiler.ir import ops, reference
 from convforge.compiler.ir.graph import Graph, Node
 from convforge.compiler.kernels.catalog import select
 from convforge.compiler.kernels.epilogue import epilogue_functions
-from convforge.compiler.kernels.family import LANES, Layer, Layout, signature
+from convforge.compiler.kernels.family import BYTES, LANES, Layer, Layout, signature
 from convforge.compiler.pipeline import compile_graph
 from convforge.images.preprocess import Preprocess
 from convforge.runtime import Runtime
@@ -209,6 +209,12 @@ def stored(array: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:
     if layout is Layout.PLANAR:
         return array
     n, c, h, w = array.shape
+    if layout is Layout.BYTES:
+        lanes = BYTES if c > 4 else 4
+        filled = np.full((n, -(-c // lanes) * lanes, h, w), 77, np.uint8)
+        filled[:, :c] = array
+        lying = filled.reshape(n, -1, lanes, h, w).transpose(0, 1, 3, 4, 2)
+        return np.ascontiguousarray(lying).view(np.float32)
     padded = np.full((n, -(-c // LANES) * LANES, h, w), np.nan, np.float32)
     padded[:, :c] = array
     return padded.reshape(n, -1, LANES, h, w).transpose(0, 1, 3, 4, 2)
@@ -221,8 +227,23 @@ def loaded(
     if layout is Layout.PLANAR:
         return numbers.reshape(shape)
     n, c, h, w = shape
+    if layout is Layout.BYTES:
+        lanes = BYTES if c > 4 else 4
+        lying = numbers.view(np.uint8).reshape(n, -1, h, w, lanes).transpose(0, 1, 4, 2, 3)
+        return lying.reshape(n, -1, h, w)[:, :c].astype(np.float32)
     blocks = numbers.reshape(n, -1, h, w, LANES).transpose(0, 1, 4, 2, 3)
     return blocks.reshape(n, -1, h, w)[:, :c]
+
+
+@pytest.fixture
+def draw_bytes() -> Callable[..., NDArray[np.float32]]:
+    """Seeded whole numbers from 0 to 255 of a shape, or between others, as float32."""
+    generator = np.random.default_rng(0)
+
+    def numbers(*shape: int, low: int = 0, high: int = 255) -> NDArray[np.float32]:
+        return generator.integers(low, high + 1, shape).astype(np.float32)
+
+    return numbers
 
 
 def _aligned(size: int, values: object) -> NDArray[np.float32]:
@@ -282,5 +303,9 @@ def open_compiled(
 def has_level() -> Callable[[Level], bool]:
     """Whether this CPU runs a level of the native target, by the kernel's list of its features."""
     features = set(Path("/proc/cpuinfo").read_text().split())
-    needed = {"avx512": {"avx512f", "avx512bw", "avx512vl"}, "avx2": {"avx2", "fma", "bmi2"}}
+    needed = {
+        "avx512vnni": {"avx512_vnni", "avx512vbmi"},
+        "avx512": {"avx512f", "avx512bw", "avx512vl"},
+        "avx2": {"avx2", "fma", "bmi2"},
+    }
     return lambda level: needed.get(level.name, set()) <= features

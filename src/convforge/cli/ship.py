@@ -87,14 +87,14 @@ def compile_model(
     calibrate: Annotated[
         str | None,
         typer.Option(
-            help="With int8: images to find ranges with and to measure on, as `evaluate` takes them.",
+            help="With int8: images to find ranges with and measure on, as `evaluate` takes them.",
             metavar="DATA",
         ),
     ] = None,
     max_drop: Annotated[
         str,
         typer.Option(
-            help="With int8: how much accuracy may be lost; layers stay in float32 until that holds.",
+            help="With int8: how much accuracy may go; layers stay in float32 until that holds.",
             metavar="PERCENT",
         ),
     ] = "0.3%",

@@ -151,8 +151,8 @@ def _int8(record: Mapping[str, Any]) -> str:
     before, after = (record[kind] for kind in ("float32", "int8"))
     kept = len(record["kept"])
     return (
-        f"int8 on {after['count']} images of {record['split']}: {100 * after['top1']:.2f}%, float32 "
-        f"{100 * before['top1']:.2f}%, the same answer for {100 * record['agreement']:.2f}%; "
+        f"int8 on {after['count']} images of {record['split']}: {100 * after['top1']:.2f}%, "
+        f"float32 {100 * before['top1']:.2f}%, the same answer for {100 * record['agreement']:.2f}%; "
         f"{kept or 'no'} layer{'' if kept == 1 else 's'} left in float32"
     )
 

@@ -11,8 +11,8 @@ from convforge.compiler.backend.target import find_target, for_bytes
 from convforge.compiler.dump import dump_to
 from convforge.compiler.models import read_model
 from convforge.compiler.pipeline import compile_graph
-from convforge.compiler.proof import prove
 from convforge.compiler.precision import MAX_DROP, check_calibration, quantize_model
+from convforge.compiler.proof import prove
 from convforge.compiler.web_page import PageOptions, check_options, save_web_page
 from convforge.errors import InputError
 

@@ -76,7 +76,8 @@ def quantize_model(
     elif model.card is None:
         raise InputError(
             f"{model.name}: is a bare network, without the preprocessing that images need; give "
-            "inputs as an array [N, C, H, W], or compile the classifier that `convforge train` saved"
+            "inputs as an array [N, C, H, W], or compile the classifier that `convforge train` "
+            "saved"
         )
     else:
         choice = _chosen(model, os.fspath(calibrate), max_drop=max_drop, report=report)

@@ -35,15 +35,13 @@ class Examples:
 def open_examples(uri: str, card: Card) -> Examples:
     """From a URI as `evaluate` takes one.
 
-    Calibrated with "train" where there is such a part, and measured on what `evaluate` would take;
-    where there is one part alone, every second of its images is for the one, the rest for the other.
+    Calibrated with "train" where there is such a part, measured on what `evaluate` would take;
+    where there is one part alone, every second of its images is for the one, others for the other.
     Raises DataError as `open_for_evaluation` does; InputError where there are fewer than two.
     """
     measured = open_for_evaluation(uri, classes=card.classes, trained_on=card.data)
     try:
-        trained = open_for_evaluation(
-            uri, classes=card.classes, trained_on=card.data, part="train"
-        )
+        trained = open_for_evaluation(uri, classes=card.classes, trained_on=card.data, part="train")
     except DataError:
         trained = measured
     if len(measured) < FEWEST:

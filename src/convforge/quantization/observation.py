@@ -43,7 +43,7 @@ class Range:
 
 
 def observe(graph: Graph, inputs: Iterable[Array]) -> dict[str, Range]:
-    """Of every map in a graph after its passes, by name, and `before` those that are looked up.
+    """Of every map and vector of a graph after its passes, and `before` those that are looked up.
 
     `inputs` are float32 of the graph's input shape, one image each. Raises InputError where there
     are none, or where a value is not finite.
@@ -65,12 +65,13 @@ def observe(graph: Graph, inputs: Iterable[Array]) -> dict[str, Range]:
     if not samples:
         raise InputError("int8: there are no images to calibrate with")
     return {
-        name: _nearest(np.concatenate(kept), lows[name], highs[name])
+        name: nearest(np.concatenate(kept), lows[name], highs[name])
         for name, kept in samples.items()
     }
 
 
-def _nearest(samples: Array, low: float, high: float) -> Range:
+def nearest(samples: Array, low: float, high: float) -> Range:
+    """The range, at most from `low` to `high`, whose bytes are nearest to samples."""
     power = float(np.mean(samples**2)) or 1.0
     tried = []
     for share in _SHARES.tolist():
@@ -99,7 +100,7 @@ def _runs(graph: Graph, inputs: Iterable[Array]) -> Iterator[dict[str, Array]]:
 
 
 def _watched(graph: Graph) -> tuple[Graph, list[str]]:
-    """A graph whose output is every map, one behind the other, and their names."""
+    """A graph whose output is all of its values, one behind the other, and their names."""
     nodes: list[Node] = []
     for node in graph.nodes:
         if node.op in CONVOLUTIONS and looked_up(node):
@@ -110,7 +111,7 @@ def _watched(graph: Graph) -> tuple[Graph, list[str]]:
         else:
             nodes.append(node)
     whole = graph.rewritten(nodes, constants=graph.constants)
-    names = [node.name for node in nodes if len(whole.shapes[node.name]) == 4]
+    names = [node.name for node in nodes if len(whole.shapes[node.name]) in {2, 4}]
     flat = [
         Node(f"{name}, flat", "reshape", (name,), {"shape": (1, math.prod(whole.shapes[name]))})
         for name in names

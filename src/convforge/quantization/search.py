@@ -15,7 +15,6 @@ import numpy as np
 
 from convforge.compiler.backend.package import save_artifact
 from convforge.compiler.backend.target import native
-from convforge.compiler.ir.costs import macs
 from convforge.compiler.passes.quantize import before, can_quantize, looked_up
 from convforge.compiler.pipeline import ByteOptions, compile_graph, optimize_for_bytes
 from convforge.errors import InputError
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from convforge.evaluation import Evaluation
     from convforge.quantization.examples import Examples
     from convforge.quantization.observation import Range
-
-_LARGEST_SHARE = 0.5  # of the multiply-adds that may stay in float32
 
 
 @dataclass(frozen=True)
@@ -71,14 +68,13 @@ def choose(
     """Ranges from, and accuracy on, a data set of a classifier's.
 
     `max_drop` is how much of its share of right answers it may lose. Raises InputError where it
-    loses more even with half of its multiply-adds in float32; DataError as `evaluate` does.
+    loses more with most of its layers in float32; DataError as `evaluate` does.
     """
     examples = open_examples(data, card)
     optimized = optimize_for_bytes(graph)
     report(0, 0, f"calibrating with {len(examples.calibration)} images")
     ranges = observe(optimized, network_inputs(examples.calibration, card))
     order = _by_noise(optimized, ranges)
-    work = {node.name: _macs(optimized, node) for node in optimized.nodes}
     kept, tried = 0, []
     with tempfile.TemporaryDirectory(prefix="convforge-") as folder:
         exact = _library(graph, card, Path(folder) / "float32")
@@ -90,9 +86,8 @@ def choose(
             tried.append(record["float32"]["top1"] - record["int8"]["top1"])
             if tried[-1] <= max_drop:
                 return Choice(options, {**record, "kept": sorted(options.keep)})
-            kept = min(max(1, 2 * kept), len(order))
-            share = sum(work[name] for name in order[:kept]) / max(1, sum(work.values()))
-            if kept == len(options.keep) or share > _LARGEST_SHARE:
+            kept = max(1, 2 * kept)
+            if kept >= len(order):
                 raise InputError(_refusal(tried, kept=len(options.keep), max_drop=max_drop))
 
 
@@ -112,7 +107,9 @@ def _options(ranges: Mapping[str, Range], *, keep: tuple[str, ...] = ()) -> Byte
 def _by_noise(graph: Graph, ranges: Mapping[str, Range]) -> list[str]:
     """Layers that can be of bytes, the ones that lose most by it first."""
     noise = {
-        node.name: _noise(graph, node, ranges) for node in graph.nodes if can_quantize(graph, node)
+        node.name: _noise(graph, node, ranges)
+        for node in graph.nodes
+        if node.op == "linear" or can_quantize(graph, node)
     }
     return sorted(noise, key=lambda name: (-noise[name], name))
 
@@ -123,13 +120,9 @@ def _noise(graph: Graph, node: Node, ranges: Mapping[str, Range]) -> float:
     steps = np.abs(weight).reshape(len(weight), -1).max(axis=1) / 127
     rounding = float(np.mean(steps**2) / 12 / (np.mean(weight**2) or 1.0))
     values = [name for name in node.inputs if name in ranges]
-    values += [before(node.name)] if looked_up(node) else [node.name]
+    if node.op != "linear":  # whose result is no byte
+        values += [before(node.name)] if looked_up(node) else [node.name]
     return rounding + sum(ranges[name].noise for name in values)
-
-
-def _macs(graph: Graph, node: Node) -> int:
-    weights = [graph.constants[name].shape for name in node.inputs if name in graph.constants]
-    return macs(node.op, weight=weights[0] if weights else (), output=graph.shapes[node.name])
 
 
 def _library(
@@ -149,9 +142,7 @@ def _library(
     return Runtime(path, workers=2)
 
 
-def _compare(
-    exact: Runtime, found: Runtime, examples: Examples, card: Card
-) -> dict[str, Any]:
+def _compare(exact: Runtime, found: Runtime, examples: Examples, card: Card) -> dict[str, Any]:
     part = examples.held_out
     tables: tuple[list[Array], list[Array]] = ([], [])
     good: list[int] = []
@@ -184,5 +175,3 @@ def _figures(evaluation: Evaluation) -> dict[str, Any]:
         "interval": list(evaluation.interval),
         "count": evaluation.count,
     }
-
-

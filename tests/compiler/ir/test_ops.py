@@ -10,6 +10,7 @@ from convforge.errors import VerifyError
 
 WINDOW = {"stride": (1, 1), "dilation": (1, 1), "padding": (0, 0, 0, 0)}
 CONV = {**WINDOW, "groups": 1}
+SCALE = {"scale": 0.5, "zero": 3}
 PAIR = WINDOW | {f"mix_{key}": value for key, value in WINDOW.items()}
 POOL = {**WINDOW, "kernel": (2, 2)}
 PLACES = {"rows": (0, 1, 1), "columns": (0,)}
@@ -88,6 +89,20 @@ def test_padding_is_top_left_bottom_right():
         ("transpose", ((1, 4, 5, 6),), {"perm": (2, 0, 3, 1)}, (5, 1, 6, 4)),
         ("rbf", ((1, 84), (10, 84)), {}, (1, 10)),
         ("elementwise", ((1, 4, 5, 6),), {}, (1, 4, 5, 6)),
+        ("quantize", ((1, 4, 5, 6),), SCALE, (1, 4, 5, 6)),
+        ("dequantize", ((1, 4, 5, 6),), SCALE, (1, 4, 5, 6)),
+        ("conv2d_int8", ((1, 4, 5, 5), (6, 4, 3, 3), *((6,),) * 3), CONV, (1, 6, 3, 3)),
+        (
+            "conv2d_int8_add",
+            ((1, 4, 5, 5), (1, 6, 3, 3), (6, 4, 3, 3), *((6,),) * 3, (256,)),
+            CONV,
+            (1, 6, 3, 3),
+        ),
+        ("max_pool_int8", ((1, 4, 5, 6),), {**WINDOW, "kernel": (2, 3)}, (1, 4, 4, 4)),
+        ("concat_int8", ((1, 4, 5, 6), (1, 3, 5, 6)), {}, (1, 7, 5, 6)),
+        ("mul_int8", ((1, 4, 5, 6), (1, 4, 1, 1)), {}, (1, 4, 5, 6)),
+        ("mean_int8", ((1, 4, 5, 6),), SCALE, (1, 4, 1, 1)),
+        ("linear_int8", ((1, 4, 5, 6), (9, 4, 5, 6), (9,), (9,)), {}, (1, 9)),
     ],
 )
 def test_an_operation_gives_this_shape(op, inputs, attrs, shape):

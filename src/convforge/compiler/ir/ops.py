@@ -166,9 +166,9 @@ OPS: dict[str, Op] = {
     ),
     # the mean of each map, as a number of the usual kind
     "mean_int8": Op((IMAGE,), SCALED, shapes.mean_maps, per_image=True),
-    # the same of x [N, IC, 1, 1] and weight [OF, IC], with a bias and a scale of each output
+    # the same of x [N, C, H, W] and weight [OF, C, H, W], with a bias and a scale of each output
     "linear_int8": Op(
-        (IMAGE, (2,), (1,), (1,)), {"zero_in": int}, shapes.linear_int8, 1, per_image=True
+        (IMAGE, IMAGE, (1,), (1,)), {"zero_in": int}, shapes.linear_int8, 1, per_image=True
     ),
 }
 

@@ -85,11 +85,11 @@ def mean_maps(inputs: Shapes, _attrs: Mapping[str, Attr]) -> Shape:
 
 
 def linear_int8(inputs: Shapes, _attrs: Mapping[str, Attr]) -> Shape:
-    """[N, OF] of x [N, IC, 1, 1], a weight [OF, IC], a bias and a scale [OF]."""
+    """[N, OF] of x [N, C, H, W], a weight [OF, C, H, W], a bias and a scale [OF]."""
     x, weight, *parameters = inputs
-    if x[2:] != (1, 1) or parameters != [(weight[0],)] * 2:
+    if x[1:] != weight[1:] or parameters != [(weight[0],)] * 2:
         raise ValueError(f"{x} and parameters {parameters} do not fit weight {weight}")
-    return linear((x[:2], weight), {})
+    return (x[0], weight[0])
 
 
 def linear(inputs: Shapes, _attrs: Mapping[str, Attr]) -> Shape:

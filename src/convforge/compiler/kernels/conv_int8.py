@@ -121,8 +121,11 @@ def _pack(layer: Layer) -> tuple[Array, ...]:
         outputs = first + order
         unit = words[outputs].reshape(-1, LANES, conv.words, _WORD).transpose(2, 0, 1, 3)
         weights.append(np.ascontiguousarray(unit).reshape(-1))
-        parameters = [_some(array, outputs) for array in (bias, multiplier, shift)]
-        more.append(_parameters(*parameters, table))
+        more.append(
+            _parameters(
+                _some(bias, outputs), _some(multiplier, outputs), _some(shift, outputs), table
+            )
+        )
     return as_floats(np.concatenate(weights)), np.concatenate(more)
 
 

@@ -51,7 +51,7 @@ def _together(layer: Layer) -> int:
 
 
 def _quads(layer: Layer) -> int:
-    rows = layer.constants[0].shape[2] + (_together(layer) - 1) * layer.numbers("stride")[0]
+    rows: int = layer.constants[0].shape[2] + (_together(layer) - 1) * layer.numbers("stride")[0]
     return -(-rows // 4)
 
 

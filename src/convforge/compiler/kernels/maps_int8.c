@@ -179,53 +179,82 @@ CF_CALLED void cf_mean_int8(int channels, long cells, float scale, int zero, con
     }
 }
 
-/* Outputs of one vector of bytes, 16 at a time: weights [16 outputs][four inputs][16][4]. */
-CF_CALLED void cf_linear_int8(int inputs, int outputs, int zero_in, const float *x, const float *w,
-                              const float *bias, const float *scale, const cf_word *weights_sum,
-                              void (*finish)(float *y, int n), long pixel, float *y, int begin,
-                              int end)
-{
-    const int words = (inputs + 3) / 4;
-    for (int block = begin; block < end; block++) {
-        const float *row = w + (long)block * words * 16;
-        float result[16] __attribute__((aligned(64)));
+/* Sums over whole maps, 16 outputs at a time: weights [16 outputs][word as the map lies][16][4]. */
+typedef struct {
+    int blocks, pixels, words, last; /* words of a pixel, and how many the last block's have */
+    int outputs, zero_in;
+} cf_linear_int8_sizes;
+
+/* What `words` words of a pixel add to the sums of 16 outputs. */
 #ifdef CF_VNNI
-        __m512i part[4];
-        for (int i = 0; i < 4; i++)
-            part[i] = _mm512_setzero_si512();
-        for (int k = 0; k < words; k += 4)
-            CF_UNROLL
-            for (int i = 0; i < 4; i++)
-                if (k + i < words) {
-                    const cf_word *word = (const void *)(x + (k + i) / 16 * pixel + (k + i) % 16);
-                    __builtin_prefetch(row + (k + i) * 16 + 1024);
-                    part[i] = cf_dot(part[i], _mm512_set1_epi32(*word),
-                                     _mm512_loadu_si512(row + (k + i) * 16));
-                }
-        int32_t sum[16];
-        _mm512_storeu_si512(sum, _mm512_add_epi32(_mm512_add_epi32(part[0], part[1]),
-                                                  _mm512_add_epi32(part[2], part[3])));
+typedef __m512i cf_sums16[4];
+
+CF_INLINE void cf_add_words(__m512i *sum, int words, const float *x, const float *w)
+{
+    int k = 0;
+    for (; k + 4 <= words; k += 4)
+        CF_UNROLL
+        for (int i = 0; i < 4; i++) {
+            __builtin_prefetch(w + (k + i) * 16 + 1024);
+            sum[i] = cf_dot(sum[i], _mm512_set1_epi32(*(const cf_word *)(const void *)(x + k + i)),
+                            _mm512_loadu_si512(w + (k + i) * 16));
+        }
+    for (; k < words; k++)
+        sum[0] = cf_dot(sum[0], _mm512_set1_epi32(*(const cf_word *)(const void *)(x + k)),
+                        _mm512_loadu_si512(w + k * 16));
+}
+
+CF_INLINE void cf_sum_up(const __m512i *sum, int32_t *total)
+{
+    _mm512_storeu_si512(total, _mm512_add_epi32(_mm512_add_epi32(sum[0], sum[1]),
+                                                _mm512_add_epi32(sum[2], sum[3])));
+}
 #else
-        int32_t sum[16];
-        for (int n = 0; n < 16; n += CF_LANES) {
-            cf_ints all = {0};
-            for (int k = 0; k < words; k++) {
-                const cf_byte *word = (const void *)(x + k / 16 * pixel + k % 16);
-                const cf_ints four = cf_load_ints(row + k * 16 + n);
-                all += (four << 24 >> 24) * word[0] + (four << 16 >> 24) * word[1] +
-                       (four << 8 >> 24) * word[2] + (four >> 24) * word[3];
-            }
-            memcpy(sum + n, &all, sizeof all);
+typedef cf_ints cf_sums16[CF_VECTORS];
+
+CF_INLINE void cf_add_words(cf_ints *sum, int words, const float *x, const float *w)
+{
+    for (int k = 0; k < words; k++) {
+        const cf_byte *word = (const void *)(x + k);
+        for (int v = 0; v < CF_VECTORS; v++) {
+            const cf_ints four = cf_load_ints(w + k * 16 + v * CF_LANES);
+            sum[v] += (four << 24 >> 24) * word[0] + (four << 16 >> 24) * word[1] +
+                      (four << 8 >> 24) * word[2] + (four >> 24) * word[3];
         }
+    }
+}
+
+CF_INLINE void cf_sum_up(const cf_ints *sum, int32_t *total)
+{
+    memcpy(total, sum, 16 * sizeof *total);
+}
 #endif
-        for (int n = 0; n < 16; n++) {
-            const int at = block * 16 + n;
-            result[n] = (float)(sum[n] - zero_in * weights_sum[at]) * scale[at] + bias[at];
+
+CF_CALLED void cf_linear_int8(const cf_linear_int8_sizes *s, const float *x, const float *w,
+                              const float *bias, const float *scale, const float *sums,
+                              void (*finish)(float *y, int n), float *y, int begin, int end)
+{
+    const long words = (long)s->pixels * ((s->blocks - 1) * s->words + s->last);
+    for (int group = begin; group < end; group++) {
+        const float *row = w + group * words * 16, *from = x;
+        cf_sums16 sum;
+        memset(&sum, 0, sizeof sum);
+        for (int block = 0; block < s->blocks; block++) {
+            const int count = block == s->blocks - 1 ? s->last : s->words;
+            for (int i = 0; i < s->pixels; i++, from += s->words, row += count * 16)
+                cf_add_words(sum, count, from, row);
         }
+        int32_t total[16];
+        cf_sum_up(sum, total);
+        const cf_word *all = (const cf_word *)(const void *)sums + group * 16;
+        float result[16] __attribute__((aligned(64)));
+        for (int n = 0; n < 16; n++)
+            result[n] = (float)(total[n] - s->zero_in * all[n]) * scale[group * 16 + n] +
+                        bias[group * 16 + n];
         if (finish)
             finish(result, 16);
-        const int left = outputs - block * 16;
-        memcpy(y + block * 16, result, sizeof(float) * (size_t)(left < 16 ? left : 16));
+        const int left = s->outputs - group * 16;
+        memcpy(y + group * 16, result, sizeof(float) * (size_t)(left < 16 ? left : 16));
     }
 }
 #endif

@@ -21,13 +21,17 @@ if TYPE_CHECKING:
 _OPS = frozenset(
     {"quantize", "dequantize", "max_pool_int8", "concat_int8", "mul_int8", "mean_int8"}
 )
+_OF_BLOCKS = frozenset({"max_pool_int8", "mul_int8", "mean_int8"})
 _FLOATS = (Layout.PLANAR, Layout.BLOCKED)
 _WORD = 4  # channels of a map that has one word a pixel
 _PIECE = 1024  # pixels of such a map that are quantized as one unit, as in maps_int8.c
 
 
 def _refuses(layer: Layer) -> str | None:
-    return None if layer.node.op in _OPS else "nothing that maps of bytes know"
+    if layer.node.op not in _OPS:
+        return "nothing that maps of bytes know"
+    few = layer.node.op in _OF_BLOCKS and layer.inputs[0][1] <= _WORD
+    return "a map of a word a pixel" if few else None
 
 
 def _layouts(layer: Layer) -> tuple[Layouts, ...]:
@@ -93,8 +97,12 @@ def _emit_dequantize(layer: Layer, out: Writer) -> None:
 def _emit_pool(layer: Layer, out: Writer) -> None:
     (_, _, height, width), (_, _, rows, columns) = layer.inputs[0], layer.output
     keys = ("kernel", "stride", "dilation", "padding")
-    window = ", ".join(str(n) for key in keys for n in layer.numbers(key)[:2])
-    out.line(f"static const cf_pool_int8 pool = {{{height}, {width}, {rows}, {columns}, {window}}};")
+    window = ", ".join(
+        f"{{{down}, {right}}}" for down, right in (layer.numbers(key)[:2] for key in keys)
+    )
+    out.line(
+        f"static const cf_pool_int8 pool = {{{height}, {width}, {rows}, {columns}, {window}}};"
+    )
     out.line("cf_pool_int8_units(&pool, x0, y, begin, end);")
 
 

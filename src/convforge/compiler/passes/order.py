@@ -45,7 +45,7 @@ BEFORE_BYTES = PASSES[:-1]
 def run_passes(
     graph: Graph, passes: Sequence[Pass] = PASSES, *, observe: Observer | None = None
 ) -> Graph:
-    """Run the passes and verify the result of each; `observe` gets each pass's name and its graph."""
+    """Run passes and verify the result of each; `observe` gets each one's name and its graph."""
     verify(graph)
     for rewrite in passes:
         graph = rewrite(graph)

@@ -21,9 +21,9 @@ from convforge.compiler.ir.reference import apply_step
 from convforge.compiler.ir.reference_int8 import FRACTION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Collection, Mapping
 
-    from convforge.compiler.ir.graph import Array, Graph
+    from convforge.compiler.ir.graph import Array, Graph, Shape
     from convforge.compiler.ir.ops import Attr, Step
 
 CONVOLUTIONS = frozenset({"conv2d", "conv2d_add"})
@@ -48,7 +48,8 @@ class Scale:
 
     def bytes(self, x: Array) -> Array:
         """The nearest bytes, as float32."""
-        return np.clip(np.rint(x / self.scale) + self.zero, 0, 255).astype(np.float32)
+        nearest: Array = np.clip(np.rint(x / self.scale) + self.zero, 0, 255).astype(np.float32)
+        return nearest
 
     @property
     def attrs(self) -> dict[str, Attr]:
@@ -92,8 +93,18 @@ def quantize(
         work.add(node)
     output = work.value(graph.output)
     return graph.rewritten(
-        work.nodes, constants={**graph.constants, **work.constants}, output=output
+        _read(work.nodes, output), constants={**graph.constants, **work.constants}, output=output
     )
+
+
+def _read(nodes: list[Node], output: str) -> list[Node]:
+    """Without those that nothing reads: what was flattened for a fully connected layer, say."""
+    read, kept = {output}, []
+    for node in reversed(nodes):
+        if node.name in read:
+            read |= set(node.inputs)
+            kept.append(node)
+    return kept[::-1]
 
 
 def _shared(
@@ -125,6 +136,7 @@ class _Work:
     constants: dict[str, Array] = field(default_factory=dict)
     scales: dict[str, Scale] = field(default_factory=dict)  # of the values that are bytes
     moved: dict[str, str] = field(default_factory=dict)  # value → itself, of the other kind
+    shapes: dict[str, Shape] = field(default_factory=dict)  # of maps that vectors are
 
     def add(self, node: Node) -> None:
         """Append a node as one on bytes, or as it was."""
@@ -155,14 +167,19 @@ class _Work:
 
     def constant(self, name: str, array: Array) -> str:
         """A new constant."""
-        name = unused_name(name, {*self.graph.shapes, *self.constants})
+        name = self.named(name)
         self.constants[name] = np.ascontiguousarray(array, np.float32)
         return name
 
+    def named(self, hint: str) -> str:
+        """A name that nothing has."""
+        return unused_name(
+            hint, {*self.graph.shapes, *self.constants, *(n.name for n in self.nodes)}
+        )
+
     def _moved(self, name: str, op: str, scale: Scale) -> str:
         if name not in self.moved:
-            taken = {*self.graph.shapes, *self.moved.values()}
-            self.moved[name] = unused_name(f"{name}, {op}d", taken)
+            self.moved[name] = self.named(f"{name}, {op}d")
             self.nodes.append(Node(self.moved[name], op, (name,), scale.attrs))
         return self.moved[name]
 
@@ -226,7 +243,7 @@ def _whole_weights(
 
 
 def _table(steps: tuple[Step, ...], source: Scale, result: Scale) -> Array:
-    x = (np.arange(256, dtype=np.float64) - source.zero) * source.scale
+    x = (np.arange(256, dtype=np.float32) - source.zero) * np.float32(source.scale)
     for step in steps:
         x = apply_step(step, x)
     return result.bytes(x)
@@ -291,28 +308,44 @@ def _numbers(node: Node, key: str) -> tuple[int, ...]:
 
 
 def _classifying(work: _Work, node: Node) -> bool:
-    """A fully connected layer of what was averaged."""
-    source = work.graph.producers.get(node.inputs[0])
-    if node.op != "linear" or source is None or source.op != "reshape":
+    """A fully connected layer, as one of the maps that were flattened for it."""
+    if node.op != "linear" or len(work.graph.shapes[node.name]) != 2:
         return False
-    maps = source.inputs[0]
-    if maps in work.scales or work.graph.shapes[maps] != (*work.graph.shapes[source.name], 1, 1):
+    maps = _maps(work, node.inputs[0])
+    if maps is None:
         return False
-    name, scale = work.bytes(maps)
+    name, scale = maps
     weight, *bias = (work.graph.constants[name] for name in node.inputs[1:])
     scales = np.abs(weight).max(axis=1) / _LARGEST
     scales[scales == 0] = 1.0
-    numbers = np.rint(weight / scales[:, None])
+    shape = work.shapes[name][1:]
     arrays = {
-        "weight": numbers,
+        "weight": np.rint(weight / scales[:, None]).reshape(-1, *shape),
         "bias": bias[0] if bias else np.zeros(len(weight), np.float32),
         "scale": scales * np.float32(scale.scale),
     }
     names = [work.constant(f"{node.name}, {part}", array) for part, array in arrays.items()]
-    inputs = (name, *names)
-    work.nodes.append(
-        Node(node.name, "linear_int8", inputs, {"zero_in": scale.zero}, node.epilogue)
-    )
+    attrs: dict[str, Attr] = {"zero_in": scale.zero}
+    work.nodes.append(Node(node.name, "linear_int8", (name, *names), attrs, node.epilogue))
     return True
 
 
+def _maps(work: _Work, vector: str) -> tuple[str, Scale] | None:
+    """The maps [N, C, H, W] of bytes that a vector [N, F] is, and their scale."""
+    source = work.graph.producers.get(vector)
+    images, features = work.graph.shapes[vector]
+    if source is not None and source.op == "reshape":
+        maps = source.inputs[0]
+        if len(work.graph.shapes[maps]) == 4 and work.graph.shapes[maps][0] == images:
+            name, scale = work.bytes(maps)
+            work.shapes[name] = work.graph.shapes[maps]
+            return name, scale
+    if vector not in work.ranges:
+        return None
+    shape = (images, features, 1, 1)
+    name = work.named(f"{vector}, as maps")
+    work.nodes.append(Node(name, "reshape", (vector,), {"shape": shape}))
+    work.ranges[name] = work.ranges[vector]
+    found, scale = work.bytes(name)
+    work.shapes[found] = shape
+    return found, scale

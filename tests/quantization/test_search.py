@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from convforge.compiler.compilation import compile as build
+from convforge.compiler.models import read_model
+from convforge.errors import InputError
+from convforge.evaluation import evaluate
+from convforge.quantization import search
+from convforge.quantization.search import calibrate_with, choose
+from convforge.runtime import Runtime
+
+
+@pytest.fixture
+def model(trained):
+    return read_model(trained)
+
+
+def test_a_classifier_of_bytes_answers_as_the_one_of_float32(trained, tmp_path):
+    path = tmp_path / "digits.so"
+    artifact = build(trained, path, precision="int8", calibrate="digits")
+    assert artifact.precision == "int8"
+    record = artifact.quantization
+    assert record["calibrated"] == 128
+    assert record["agreement"] > 0.98
+    assert record["float32"]["top1"] - record["int8"]["top1"] <= 0.003
+    runtime = Runtime(path)
+    assert runtime.card.metrics["int8"] == record
+    # what was measured is what anyone measures
+    assert evaluate(runtime, "digits").top1 == record["int8"]["top1"]
+    assert evaluate(trained, "digits").top1 == record["float32"]["top1"]
+    kernels = {layer.kernel for layer in runtime.layers}
+    assert {"maps_int8", "linear_int8"} <= kernels
+    float32 = build(trained, tmp_path / "exact.so")
+    assert artifact.weight_bytes < 0.4 * float32.weight_bytes
+
+
+def test_the_same_images_give_the_same_bytes(trained, tmp_path):
+    files = [tmp_path / name for name in ("a.so", "b.so")]
+    for file in files:
+        build(trained, file, precision="int8", calibrate="digits")
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_layers_stay_as_they_are_until_little_is_lost(model, monkeypatch):
+    losses = iter([0.1, 0.001])
+
+    def compare(*_arguments):
+        drop = next(losses)
+        return {"float32": {"top1": 0.9}, "int8": {"top1": 0.9 - drop}}
+
+    monkeypatch.setattr(search, "_compare", compare)
+    choice = choose(model.graph, model.card, data="digits", max_drop=0.003)
+    assert len(choice.options.keep) == 1
+    assert choice.record["kept"] == list(choice.options.keep)
+
+
+def test_a_network_that_loses_too_much_is_refused(model, monkeypatch):
+    record = {"float32": {"top1": 0.9}, "int8": {"top1": 0.8}}
+    monkeypatch.setattr(search, "_compare", lambda *_arguments: record)
+    with pytest.raises(InputError, match=r"loses 10\.00 points of accuracy"):
+        choose(model.graph, model.card, data="digits", max_drop=0.003)
+
+
+def test_a_bare_network_is_calibrated_with_arrays(model, draw_inputs):
+    choice = calibrate_with(model.graph, draw_inputs(4, 1, 32, 32))
+    assert choice.record == {"calibrated": 4}
+    assert choice.options.keep == ()
+    with pytest.raises(InputError, match="the network takes"):
+        calibrate_with(model.graph, draw_inputs(4, 3, 32, 32))
+
+
+@pytest.fixture
+def draw_inputs():
+    generator = np.random.default_rng(0)
+    return lambda *shape: generator.standard_normal(shape, dtype=np.float32)

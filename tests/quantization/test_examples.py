@@ -34,7 +34,7 @@ def card(trained):
 
 def test_the_digits_are_split_as_they_were_in_training(card):
     found = open_examples("digits", card)
-    assert (found.calibration.name, examples.held_out.name) == ("train", "test")
+    assert (found.calibration.name, found.held_out.name) == ("train", "test")
     assert len(found.calibration) == 128
     assert len(found.held_out) == 450
     assert len(set(found.calibration.labels.tolist())) == 10
@@ -64,7 +64,7 @@ def test_too_few_images_are_refused(folder, card, monkeypatch):
     place = folder(1, ".")
     assert len(open_examples(place, card).held_out) == 1
     monkeypatch.setattr(examples, "FEWEST", 3)
-    with pytest.raises(InputError, match="has 2 images .* give some hundreds"):
+    with pytest.raises(InputError, match=r"has 2 images .* give some hundreds"):
         open_examples(place, card)
     with pytest.raises(DataError, match="no such data set"):
         open_examples("nowhere", card)

@@ -149,10 +149,10 @@ def artifact(result: Artifact, *, seconds: float) -> Iterator[Text]:
 
 def _int8(record: Mapping[str, Any]) -> str:
     before, after = (record[kind] for kind in ("float32", "int8"))
-    kept = len(record["kept"])
+    kept, same = len(record["kept"]), 100 * record["agreement"]
     return (
         f"int8 on {after['count']} images of {record['split']}: {100 * after['top1']:.2f}%, "
-        f"float32 {100 * before['top1']:.2f}%, the same answer for {100 * record['agreement']:.2f}%; "
+        f"float32 {100 * before['top1']:.2f}%, the same answer for {same:.2f}%; "
         f"{kept or 'no'} layer{'' if kept == 1 else 's'} left in float32"
     )
 

@@ -6,7 +6,6 @@ import pytest
 
 from convforge.compiler.ir.graph import Node
 from convforge.compiler.ir.printer import print_graph
-from convforge.compiler.passes import order
 from convforge.compiler.passes.order import PASSES, run_passes
 from convforge.errors import VerifyError
 

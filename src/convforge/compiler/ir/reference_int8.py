@@ -8,8 +8,9 @@ A sum of products is brought to the scale of the result in 16 bits, as vector in
     y = clip(e, 0, 255), looked up in the table where there is one
 
 The rounding of the first line and the result's zero are in the bias. With an addend e has FRACTION
-more bits, of which the sum is rounded. After Jacob et al. 2018 (Quantization and training of neural networks for efficient
-integer-arithmetic-only inference), section 2.2, whose multiplier has 32 bits.
+more bits, of which the sum is rounded. After Jacob et al. 2018 (Quantization and training of neural
+networks for efficient integer-arithmetic-only inference), section 2.2, whose multiplier has 32
+bits.
 """
 
 from __future__ import annotations

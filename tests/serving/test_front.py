@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from convforge.page_source import bundle
-from convforge.serving.front import MODULES, front_page
+from convforge.serving.front import ENTRY, front_page
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def test_the_page_asks_its_own_server_and_nobody_else(page):
 
 
 def test_the_page_has_no_classifier_of_its_own():
-    text = bundle(MODULES)
+    text = bundle(ENTRY)
     assert "WebAssembly" not in text
     assert "fetch(" in text
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from convforge.card import Card
 from convforge.compiler.backend.package_html import (
-    MODULES,
+    ENTRY,
     LayerFacts,
     Page,
     check_examples,
@@ -156,7 +156,7 @@ def test_an_example_that_is_none_is_refused(tmp_path):
 
 
 def test_the_bundle_has_every_module_that_the_page_needs():
-    text = bundle(MODULES)
+    text = bundle(ENTRY)
     for name in ("createImageBitmap", "getUserMedia", "cf_predict", "findEvidence"):
         assert name in text
     assert "fetch(" not in text

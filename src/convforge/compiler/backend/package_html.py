@@ -25,19 +25,7 @@ if TYPE_CHECKING:
     from convforge.card import Card
     from convforge.compiler.ir.graph import Array
 
-# In the order in which each finds what it imports above it.
-MODULES = (
-    "dom.js",
-    "classifier.js",
-    "picture.js",
-    "results.js",
-    "camera.js",
-    "card.js",
-    "layers.js",
-    "evidence.js",
-    "page.js",
-    "embedded.js",
-)
+ENTRY = "embedded.js"  # the module that starts the page
 PROMISE = (
     "Your pictures stay on this device: the page makes no request to any network, and forbids "
     "itself to."
@@ -105,7 +93,7 @@ def page_text(page: Page, *, title: str) -> str:
     return assemble(
         page.card,
         title=title,
-        modules=MODULES,
+        entry=ENTRY,
         data=_data(page),
         promise=PROMISE,
         # WebAssembly alone, no eval of text.

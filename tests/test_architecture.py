@@ -43,11 +43,10 @@ MAY_IMPORT = {
     "compiler.dump": "compiler.backend compiler.ir",
     "compiler.models": "card classifier compiler.frontends compiler.ir networks pretrained",
     "compiler.proof": "card compiler.backend compiler.pipeline",
-    "compiler.web_page": "card compiler.backend compiler.kernels compiler.models compiler.pipeline "
-    "compiler.proof",
+    "compiler.web_page": "card compiler.backend compiler.models compiler.pipeline compiler.proof",
     "compiler.compilation": "compiler.backend compiler.dump compiler.models compiler.pipeline "
     "compiler.proof compiler.web_page",
-    "serving": "images page_source prediction runtime seal",
+    "serving": "html_page images page_source prediction runtime seal",
     "runtime": "card images prediction seal",
     "loading": "classifier runtime seal",
     "onnx_export": "card classifier loading runtime",
@@ -91,6 +90,7 @@ TEST_FILES_OF_NO_MODULE = {
     "test_endurance",
     "test_every_network",
     "test_examples",
+    "test_feature_maps",
     "test_nasty",
     "test_onnx_networks",
     "test_machines",

@@ -94,9 +94,17 @@ typedef struct {
 """
 
 LAYER_TYPE = """\
+/* Where a layer's result lies: bytes from the start of the arena or of the output. */
 typedef struct {
-    const char *name, *kernel;
+    int64_t offset;
+    int in_output, blocked, images, channels;
+    long cells;
+} cf_map;
+
+typedef struct {
+    const char *name, *kernel, *facts;
     int64_t macs;
+    cf_map map;
 } cf_layer;
 
 """

@@ -93,6 +93,7 @@ TEST_FILES_OF_NO_MODULE = {
     "test_feature_maps",
     "test_nasty",
     "test_onnx_networks",
+    "test_page_views",
     "test_machines",
     "test_photos",
     "test_public",

@@ -73,6 +73,11 @@ def modules(entry: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def loader() -> tuple[str, str]:
+    """The loader of compiled modules, JavaScript and its types in TypeScript."""
+    return _source("classifier.js"), _source("classifier.d.ts")
+
+
 def _source(name: str) -> str:
     return files("convforge.serving").joinpath("page", name).read_text(encoding="utf-8")
 

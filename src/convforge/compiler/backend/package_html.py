@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from convforge.compiler.backend.runs import pack_runs
@@ -44,15 +44,6 @@ _PICTURES = {
 
 
 @dataclass(frozen=True)
-class LayerFacts:
-    """What the page says of a layer beside its name, kernel and multiply-adds."""
-
-    op: str
-    gives: tuple[int, ...]
-    parameters: int
-
-
-@dataclass(frozen=True)
 class Page:
     """All that goes into a page.
 
@@ -65,7 +56,6 @@ class Page:
     module: bytes
     relaxed: bytes
     weights: Array
-    layers: tuple[LayerFacts, ...]
     precision: str
     deviation: float
     examples: tuple[Path, ...] = ()
@@ -107,7 +97,6 @@ def _data(page: Page) -> str:
         "precision": page.precision,
         "deviation": page.deviation,
         "runs": packed.runs,
-        "layers": [asdict(layer) for layer in page.layers],
         "examples": [_example(path) for path in page.examples],
     }
     # No text in it may end the element.

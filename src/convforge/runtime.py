@@ -161,7 +161,7 @@ class Runtime:
 
         Raises DataError for another shape or type, and for a size that the preprocessing refuses.
         """
-        result = np.empty((len(images), len(self.classes)), np.float32)
+        result = np.empty((len(images), len(self.card.classes)), np.float32)
         for image in images:
             self._size(image)
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 STYLE = """
+a{color:var(--accent)}
 section{border:1px solid var(--edge);border-radius:8px;padding:.2rem 1rem 1rem;margin:1rem 0}
 section h2{margin:.8rem 0 .2rem;font:600 1rem ui-monospace,SFMono-Regular,Menlo,monospace;
 overflow-wrap:anywhere}

@@ -42,6 +42,7 @@ export class Inside {
     this.#input = null;
     this.#stale = true;
     this.#drawPicture();
+    this.#point();
     if (!find("inside").hidden) {
       this.#refresh();
     }
@@ -87,8 +88,6 @@ export class Inside {
       ]),
     );
     const [, height, width] = this.#gives;
-    const spatial = height > 1 || width > 1;
-    find("places").hidden = !spatial;
     for (const [id, count] of [["row", height], ["column", width]]) {
       Object.assign(find(id), { min: 1, max: count ?? 1, value: Math.ceil((count ?? 1) / 2) });
     }
@@ -217,6 +216,7 @@ export class Inside {
     const field = layer ? layer.field : { first: [0, 0], size: [1, 1], jump: [1, 1] };
     find("field").hidden = !field;
     find("looks").hidden = !this.#picture;
+    find("places").hidden = !this.#picture || !spatial;
     if (field) {
       const [down, across] = inputShape.slice(2);
       const [top, left] = [field.first[0] + row * field.jump[0], field.first[1] + column * field.jump[1]];
@@ -224,7 +224,8 @@ export class Inside {
     }
     const value = this.#found ? this.#found.data[this.#map * height * width + row * width + column] : null;
     const said = spatial && value !== null ? `Map ${this.#map + 1} has ${figure(value)} at row ${row + 1}, column ${column + 1}. ` : "";
-    find("place-words").textContent = said + (field ? "The frame in the picture is all that this place sees of it." : "");
+    const framed = field && this.#picture ? "The frame in the picture is all that this place sees of it." : "";
+    find("place-words").textContent = said + framed;
     find("row-value").textContent = `${row + 1} of ${height}`;
     find("column-value").textContent = `${column + 1} of ${width}`;
   }

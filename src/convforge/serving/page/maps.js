@@ -45,6 +45,9 @@ export function figure(value) {
   if (!Number.isFinite(value)) {
     return "no number";
   }
+  if (value === 0) {
+    return "0";
+  }
   const size = Math.abs(value);
   const text = size >= 1000 || (size < 0.001 && size > 0) ? value.toExponential(1) : value.toFixed(size < 0.1 ? 3 : 2);
   return text.replace("-", "−");

@@ -153,8 +153,7 @@ function terms(value, { weights, side }, { row, column, s, sum, out }) {
 }
 
 function bracket(number) {
-  const text = number === 0 ? "0" : figure(number);
-  return number < 0 ? `(${text})` : text;
+  return number < 0 ? `(${figure(number)})` : figure(number);
 }
 
 function note(real, filter, piece) {

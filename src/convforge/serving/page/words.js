@@ -126,13 +126,14 @@ function weightShape({ op, kernel, groups, takes, gives }) {
 }
 
 /** What one place of a layer's map sees of the network's input. */
-export function sees({ field }, [, , height, width]) {
+export function sees({ field, gives }, [, , height, width]) {
   if (!field) {
     return "not known: an operation on the way moves places about";
   }
   const [rows, columns] = field.size;
   const whole = rows >= height && columns >= width ? ", as large as the picture or larger" : "";
   const gates = field.gated ? "; through its gates the whole picture besides" : "";
-  const apart = `${times([...new Set(field.jump)])} apart`;
-  return `${rows} × ${columns} pixels${whole}, from place to place ${apart}${gates}`;
+  const places = gives.slice(2).some((length) => length > 1);
+  const apart = places ? `, from place to place ${times([...new Set(field.jump)])} apart` : "";
+  return `${rows} × ${columns} pixels${whole}${apart}${gates}`;
 }

@@ -84,6 +84,15 @@ def artifact_file(classifier_file, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def digits_page(classifier_file, tmp_path_factory):
+    """The web page of `trained`, with rounded weights."""
+    from convforge.compiler.compilation import compile as build
+
+    path = tmp_path_factory.mktemp("page") / "digits.html"
+    return build(classifier_file, path, target="html", precision="float16")
+
+
+@pytest.fixture(scope="session")
 def scans(tmp_path_factory):
     """Four scans that no digit classifier was trained on by default, each a PNG of 8x8 pixels."""
     folder = tmp_path_factory.mktemp("scans")

@@ -43,15 +43,14 @@ MAY_IMPORT = {
     "compiler.dump": "compiler.backend compiler.ir",
     "compiler.models": "card classifier compiler.frontends compiler.ir networks pretrained",
     "compiler.proof": "card compiler.backend compiler.pipeline",
-    "compiler.web_page": "card compiler.backend compiler.kernels compiler.models compiler.pipeline "
-    "compiler.proof",
+    "compiler.web_page": "card compiler.backend compiler.models compiler.pipeline compiler.proof",
     "compiler.precision": "compiler.backend compiler.ir compiler.models compiler.pipeline "
     "quantization",
     "compiler.compilation": "compiler.backend compiler.dump compiler.ir compiler.models "
     "compiler.pipeline compiler.precision compiler.proof compiler.web_page",
     "quantization": "card compiler.backend compiler.ir compiler.passes compiler.pipeline "
     "evaluation images runtime",
-    "serving": "images page_source prediction runtime seal",
+    "serving": "html_page images page_source prediction runtime seal",
     "runtime": "card images prediction seal",
     "loading": "classifier runtime seal",
     "onnx_export": "card classifier loading runtime",
@@ -95,8 +94,10 @@ TEST_FILES_OF_NO_MODULE = {
     "test_endurance",
     "test_every_network",
     "test_examples",
+    "test_feature_maps",
     "test_nasty",
     "test_onnx_networks",
+    "test_page_views",
     "test_machines",
     "test_photos",
     "test_public",

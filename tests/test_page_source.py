@@ -7,10 +7,10 @@ import pytest
 from convforge.card import Card
 from convforge.compiler.backend import package_html
 from convforge.images.preprocess import Preprocess
-from convforge.page_source import assemble, bundle
+from convforge.page_source import assemble, bundle, modules
 from convforge.serving import front
 
-PAGES = {"embedded": package_html.MODULES, "served": front.MODULES}
+PAGES = (package_html.ENTRY, front.ENTRY)
 
 
 def card(network="small", classes=("yes", "no")):
@@ -19,7 +19,7 @@ def card(network="small", classes=("yes", "no")):
 
 
 def page(given, **changes):
-    words = {"title": "cats", "modules": ("dom.js",), "data": "<p>@TITLE@</p>", "promise": "a & b"}
+    words = {"title": "cats", "entry": "dom.js", "data": "<p>@TITLE@</p>", "promise": "a & b"}
     return assemble(given, **words | {"allowed": {}} | changes)
 
 
@@ -41,26 +41,30 @@ def test_what_is_allowed_is_added_to_the_policy():
     assert rules["default-src"] == "'none'"
 
 
-@pytest.mark.parametrize("modules", PAGES.values(), ids=PAGES)
-def test_the_bundle_has_no_import(modules):
-    assert not re.search(r"^(import|export)\b", bundle(modules), re.MULTILINE)
+@pytest.mark.parametrize("entry", PAGES)
+def test_the_bundle_has_no_import(entry):
+    assert not re.search(r"^(import|export)\b", bundle(entry), re.MULTILINE)
 
 
-@pytest.mark.parametrize("modules", PAGES.values(), ids=PAGES)
-def test_modules_come_behind_what_they_import(repository, modules):
+@pytest.mark.parametrize("entry", PAGES)
+def test_modules_come_behind_what_they_import(repository, entry):
     folder = repository / "src" / "convforge" / "serving" / "page"
-    for place, name in enumerate(modules):
+    found = modules(entry)
+    assert found[-1] == entry
+    for place, name in enumerate(found):
         imported = re.findall(r'from "\./(.*)";', (folder / name).read_text())
-        assert set(imported) <= set(modules[:place]), name
+        assert set(imported) <= set(found[:place]), name
 
 
 def test_every_module_is_in_a_page(repository):
     folder = repository / "src" / "convforge" / "serving" / "page"
-    assert {path.name for path in folder.glob("*.js")} == {*PAGES["embedded"], *PAGES["served"]}
+    assert {path.name for path in folder.glob("*.js")} == {
+        name for entry in PAGES for name in modules(entry)
+    }
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="there is no node to read JavaScript")
-@pytest.mark.parametrize("modules", PAGES.values(), ids=PAGES)
-def test_no_two_modules_give_a_name_to_different_things(modules, tmp_path):
-    (tmp_path / "page.mjs").write_text(bundle(modules))
+@pytest.mark.parametrize("entry", PAGES)
+def test_no_two_modules_give_a_name_to_different_things(entry, tmp_path):
+    (tmp_path / "page.mjs").write_text(bundle(entry))
     subprocess.run(["node", "--check", tmp_path / "page.mjs"], check=True, capture_output=True)

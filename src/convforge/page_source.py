@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 from convforge.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from convforge.card import Card
 
-_IMPORT = re.compile(r'^import [^"]*"\./[a-z]+\.js";\n', re.MULTILINE)
+_IMPORT = re.compile(r'^import [^"]*"\./([a-z]+\.js)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export ", re.MULTILINE)
 
 
@@ -28,18 +28,18 @@ def assemble(
     card: Card,
     *,
     title: str,
-    modules: Sequence[str],
+    entry: str,
     data: str,
     promise: str,
     allowed: Mapping[str, str],
 ) -> str:
     """The whole page of a classifier: the same text for the same arguments.
 
-    `modules` are files of `serving/page/`, each behind what it imports; `data` is HTML, elements
-    that the modules read; `promise` says in words what becomes of a picture; `allowed` adds to the
+    `entry` is the module of `serving/page/` that starts the page; `data` is HTML, elements that the
+    modules read; `promise` says in words what becomes of a picture; `allowed` adds to the
     policy, a directive to its sources.
     """
-    style, script = _source("page.css"), bundle(modules)
+    style, script = _source("page.css"), bundle(entry)
     words = {
         "POLICY": _policy(style=style, script=script, allowed=allowed),
         "VERSION": __version__,
@@ -53,10 +53,29 @@ def assemble(
     return re.sub("@([A-Z]+)@", lambda found: words[found[1]], _source("index.html"))
 
 
-def bundle(modules: Sequence[str]) -> str:
-    """The page's modules as one: no two of them give a name to different things."""
-    texts = [_EXPORT.sub("", _IMPORT.sub("", _source(name))) for name in modules]
+def bundle(entry: str) -> str:
+    """A module of the page, behind all that it imports, as one: no two give one name twice."""
+    texts = [_EXPORT.sub("", _IMPORT.sub("", _source(name))) for name in modules(entry)]
     return "\n" + "\n".join(texts)
+
+
+def modules(entry: str) -> tuple[str, ...]:
+    """The files that a module of the page needs, each behind what it imports; it is the last."""
+    found: dict[str, None] = {}
+
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        assert name not in above, f"modules import each other: {(*above, name)}"
+        for imported in _IMPORT.findall(_source(name)):
+            visit(imported, (*above, name))
+        found.setdefault(name)
+
+    visit(entry, ())
+    return tuple(found)
+
+
+def loader() -> tuple[str, str]:
+    """The loader of compiled modules, JavaScript and its types in TypeScript."""
+    return _source("classifier.js"), _source("classifier.d.ts")
 
 
 def _source(name: str) -> str:

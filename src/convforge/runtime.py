@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import json
 import threading
 import weakref
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from convforge.prediction import top_predictions
 from convforge.seal import check_seal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from concurrent.futures import ThreadPoolExecutor
     from os import PathLike
 
@@ -36,11 +37,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of an artifact: its name in the model, its kernel, its multiply-adds."""
+    """One layer of an artifact: its name in the model, its kernel, its multiply-adds.
+
+    What the artifact says besides: shape of its map, its parameters, the layers that wrote each map
+    that it reads (-1 is the input), what a position sees of the input, its operations one after
+    another, and the first filters of a convolution of the input; keys as in the compiler's
+    `backend/facts.py`.
+    """
 
     name: str
     kernel: str
     macs: int
+    gives: tuple[int, ...]
+    parameters: int
+    reads: tuple[tuple[int, ...], ...]
+    field: Mapping[str, Any] | None
+    does: tuple[Mapping[str, Any], ...]
+    filters: Mapping[str, Any] | None = None
 
 
 class Runtime:
@@ -133,15 +146,7 @@ class Runtime:
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers in the order in which they are computed."""
-        library = self._library
-        return tuple(
-            Layer(
-                library.cf_layer_name(i).decode(),
-                library.cf_layer_kernel(i).decode(),
-                library.cf_layer_macs(i),
-            )
-            for i in range(library.cf_layers())
-        )
+        return tuple(_layer(self._library, i) for i in range(self._library.cf_layers()))
 
     def predict(
         self, image: str | Path | Image.Image | NDArray[np.uint8], *, top: int = 5
@@ -156,16 +161,9 @@ class Runtime:
 
         Raises DataError for another shape or type, and for a size that the preprocessing refuses.
         """
-        preprocess = self.preprocess
-        result = np.empty((len(images), len(self.classes)), np.float32)
+        result = np.empty((len(images), len(self.card.classes)), np.float32)
         for image in images:
-            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-                raise DataError(
-                    f"an image of {image.dtype} {list(image.shape)}; expected RGB pixels, uint8 "
-                    "[H, W, 3]; `predict` takes other kinds of images"
-                )
-            # Raises DataError where the preprocessing has no room for it.
-            preprocess.resized_size(height=image.shape[0], width=image.shape[1])
+            self._size(image)
 
         def compute(image: NDArray[np.uint8], row: NDArray[np.float32]) -> None:
             height, width = image.shape[:2]
@@ -220,6 +218,34 @@ class Runtime:
         self._library.cf_profile(self._context(), _data(x), _data(result), _data(nanoseconds))
         return tuple(float(value) / 1e6 for value in nanoseconds)
 
+    def input_of(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """What the network is given of an RGB image: float32 `input_shape`.
+
+        Raises as `probabilities` does.
+        """
+        result = np.empty(self.input_shape, np.float32)
+        height, width = self._size(image)
+        pixels = np.ascontiguousarray(image)
+        context = self._context()
+        status = self._library.cf_preprocess_image(
+            context, _data(pixels), width, height, _data(result)
+        )
+        assert status == 0, "the artifact's limits are the preprocessing's"
+        return result
+
+    def feature_maps(self, x: NDArray[np.float32], layer: int | str) -> NDArray[np.float32]:
+        """What one of `layers`, by its place or its name, gives for an input of the network.
+
+        float32 of the layer's `gives`. The network is computed up to that layer. There is no map
+        between operations that one layer does together (`does`). Raises InputError for another
+        shape or type, and where there is no such layer.
+        """
+        x = self._tensor(x)
+        place = self._place(layer)
+        result = np.empty(self.layers[place].gives, np.float32)
+        self._library.cf_feature_maps(self._context(), _data(x), place, _data(result))
+        return result
+
     def selftest(self) -> None:
         """Compute the input that the artifact holds the model's answer to.
 
@@ -240,6 +266,27 @@ class Runtime:
                 "compile the model for the shape that it is to take"
             )
         return np.ascontiguousarray(x)
+
+    def _size(self, image: NDArray[np.uint8]) -> tuple[int, int]:
+        """Height and width of an image that the preprocessing takes; raises DataError else."""
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            raise DataError(
+                f"an image of {image.dtype} {list(image.shape)}; expected RGB pixels, uint8 "
+                "[H, W, 3]; `predict` takes other kinds of images"
+            )
+        height, width = image.shape[:2]
+        self.preprocess.resized_size(height=height, width=width)  # raises where there is no room
+        return height, width
+
+    def _place(self, layer: int | str) -> int:
+        names = [one.name for one in self.layers]
+        if isinstance(layer, int) and 0 <= layer < len(names):
+            return layer
+        if layer in names:
+            return names.index(str(layer))
+        raise InputError(
+            f"{self.path}: has no layer {layer!r}; it has {len(names)}: {', '.join(names)}"
+        )
 
     def _for_each(
         self, compute: Callable[[Any, Any], None], images: Iterable[Any], rows: NDArray[np.float32]
@@ -290,6 +337,17 @@ class _Context:
         weakref.finalize(self, library.cf_destroy, pointer)
 
 
+def _layer(library: ctypes.CDLL, place: int) -> Layer:
+    facts = json.loads(library.cf_layer_facts(place))
+    reads = tuple(tuple(writers) for writers in facts["reads"])
+    return Layer(
+        name=library.cf_layer_name(place).decode(),
+        kernel=library.cf_layer_kernel(place).decode(),
+        macs=library.cf_layer_macs(place),
+        **facts | {"gives": tuple(facts["gives"]), "reads": reads, "does": tuple(facts["does"])},
+    )
+
+
 def _shape(lengths: Iterable[int]) -> tuple[int, ...]:
     # 0 is behind the last; a pointer never stops by itself.
     return tuple(itertools.takewhile(bool, lengths))
@@ -313,12 +371,18 @@ def _declare(library: ctypes.CDLL) -> None:
         "cf_output_shape": (shape, []),
         "cf_run": (number, [pointer, pointer, pointer]),
         "cf_predict": (number, [pointer, pointer, ctypes.c_int32, ctypes.c_int32, pointer]),
+        "cf_preprocess_image": (
+            number,
+            [pointer, pointer, ctypes.c_int32, ctypes.c_int32, pointer],
+        ),
+        "cf_feature_maps": (number, [pointer, pointer, number, pointer]),
         "cf_selftest": (number, [pointer]),
         "cf_profile": (number, [pointer, pointer, pointer, pointer]),
         "cf_layers": (number, []),
         "cf_layer_name": (text, [number]),
         "cf_layer_kernel": (text, [number]),
         "cf_layer_macs": (ctypes.c_int64, [number]),
+        "cf_layer_facts": (text, [number]),
     }
     for name, (result, arguments) in functions.items():
         function = getattr(library, name)

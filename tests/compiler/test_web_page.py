@@ -134,13 +134,6 @@ def photo_page(photo_classifier, photos, tmp_path_factory):
     return build(photo_classifier, path, target="html", examples=examples)
 
 
-@pytest.fixture(scope="module")
-def digits_page(classifier_file, tmp_path_factory):
-    """The page of the classifier of digits, with rounded weights."""
-    path = tmp_path_factory.mktemp("page") / "digits.html"
-    return build(classifier_file, path, target="html", precision="float16")
-
-
 def named(classifier, image):
     probabilities = classifier.probabilities([decode(image)])[0]
     return dict(zip(classifier.classes, probabilities.tolist(), strict=True))
@@ -227,7 +220,7 @@ def test_the_keyboard_is_enough(open_page, digits_page, trained, scans):
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "tab-classify"
     page.keyboard.press("ArrowRight")
-    assert page.is_visible("#layers")
+    assert page.is_visible("#inside")
     assert not page.is_visible("#classify")
     page.keyboard.press("End")
     assert page.is_visible("#card")
@@ -293,18 +286,18 @@ def test_colour_profiles_are_left_alone(open_page, photo_page, photo_classifier,
 
 def test_every_layer_is_shown_and_timed(open_page, photo_page, photo_classifier):
     tab = open_page(photo_page.path)
-    tab.page.click("#tab-layers")
-    rows = tab.page.query_selector_all("#layers tbody tr")
+    tab.page.click("#tab-cost")
+    rows = tab.page.query_selector_all("#cost tbody tr")
     parameters = sum(tensor.numel() for tensor in photo_classifier.net.parameters())
-    assert f"{len(rows)} layers" in tab.shows("#layers [role=status]")
+    assert f"{len(rows)} layers" in tab.shows("#cost [role=status]")
     # Of BatchNorm nothing is left but a bias.
     folded = parameters - 2 * 16
-    assert f"{folded / 1000:.3g} k parameters" in tab.shows("#layers [role=status]")
-    first = "conv2d 3 x 3, stride 2, then conv2d 3 x 3, 16 groups"
-    assert first in rows[0].inner_text()
-    tab.page.click("#layers button")
-    tab.page.wait_for_selector("#layers th:has-text('Time')")
-    assert "billion operations a second" in tab.shows("#layers [role=status]")
+    assert f"{folded / 1000:.3g} k parameters" in tab.shows("#cost [role=status]")
+    first = rows[0].inner_text().replace("\N{MULTIPLICATION SIGN}", "x")
+    assert "convolution 3 x 3, stride 2, clip 0 to 6, then convolution 3 x 3, each map by" in first
+    tab.page.click("#cost button")
+    tab.page.wait_for_selector("#cost th:has-text('Time')")
+    assert "billion operations a second" in tab.shows("#cost [role=status]")
 
 
 @pytest.fixture(scope="module")

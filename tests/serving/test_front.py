@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from convforge.page_source import bundle
-from convforge.serving.front import MODULES, front_page
+from convforge.serving.front import ENTRY, front_page
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def test_the_page_asks_its_own_server_and_nobody_else(page):
 
 
 def test_the_page_has_no_classifier_of_its_own():
-    text = bundle(MODULES)
+    text = bundle(ENTRY)
     assert "WebAssembly" not in text
     assert "fetch(" in text
 
@@ -84,9 +84,11 @@ def test_a_picture_is_sent_and_its_answer_shown(open_page, start, service, scans
     page.evaluate("document.getElementById('spoken').textContent = ''")
     page.set_input_files("#file", tmp_path / "scan.of-some-kind")
     assert close_to(answer(page), service, scans[1])
-    page.click("#tab-layers")
-    assert "layers, " in page.inner_text("#layers [role=status]")
-    assert not page.is_visible("#layers button")
+    page.click("#tab-cost")
+    assert "layers, " in page.inner_text("#cost [role=status]")
+    page.click("#cost button")
+    page.wait_for_selector("#cost th:has-text('Time')")
+    assert "billion operations a second" in page.inner_text("#cost [role=status]")
     page.click("#tab-card")
     assert "lenet5_relu" in page.inner_text("#card")
 

@@ -26,6 +26,9 @@ def test_the_schema_has_every_route(operations):
         "GET /healthz",
         "GET /readyz",
         "GET /metrics",
+        "GET /layers",
+        "GET /layers/times",
+        "POST /layers/{layer}/maps",
         "GET /v2",
         "GET /v2/health/live",
         "GET /v2/health/ready",
@@ -40,7 +43,7 @@ def test_every_answer_is_as_the_schema_says_and_none_is_a_defect(operations, mod
     checks = [check for check in CHECKS.get_all() if check.__name__ not in LEFT_OUT]
     assert len(checks) > 5
     for operation in operations:
-        takes = any(word in operation.label for word in ("POST", "{name}"))
+        takes = any(word in operation.label for word in ("POST", "{"))
         if mode is GenerationMode.NEGATIVE and not takes:
             continue  # it takes nothing that could be wrong
 

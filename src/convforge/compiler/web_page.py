@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from convforge.compiler.backend.package_html import LayerFacts, Page, check_examples, save_page
+from convforge.compiler.backend.package_html import Page, check_examples, save_page
 from convforge.compiler.backend.target import HTML, HTML_RELAXED, PRECISIONS, native
 from convforge.compiler.backend.toolchain import build_library
-from convforge.compiler.kernels.family import CONVOLUTIONS
 from convforge.compiler.pipeline import compile_graph
 from convforge.compiler.proof import deviation, prove
 from convforge.errors import InputError
@@ -19,9 +18,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from convforge.card import Card
-    from convforge.compiler.backend.program import Call
     from convforge.compiler.backend.target import Precision, Target
-    from convforge.compiler.kernels.family import Layer
     from convforge.compiler.models import Model
     from convforge.compiler.pipeline import Compiled, Observer
 
@@ -77,7 +74,6 @@ def save_web_page(
         module=compiled.built.read_bytes(),
         relaxed=build_library(compiled.sources, target=HTML_RELAXED).read_bytes(),
         weights=compiled.program.weights,
-        layers=tuple(map(_facts, compiled.program.calls)),
         precision=precision,
         deviation=_deviation(model, model.card, precision=precision, observe=observe),
         examples=options.examples,
@@ -106,25 +102,3 @@ def _deviation(model: Model, card: Card, *, precision: Precision, observe: Obser
     observe("library", twin.built.path)
     prove(twin.built.path, baseline)
     return deviation(twin, card, target=baseline)
-
-
-def _facts(call: Call) -> LayerFacts:
-    layer = call.layer
-    parameters = sum(constant.size for constant in layer.constants)
-    words = ", then ".join(_operation(part) for part in layer.parts)
-    return LayerFacts(words, layer.output, parameters)
-
-
-def _operation(layer: Layer) -> str:
-    """The operation in words: "conv2d 3 x 3, stride 2, 32 groups" say."""
-    attrs, words = layer.node.attrs, [layer.node.op]
-    is_convolution = layer.node.op in CONVOLUTIONS
-    window = layer.constants[0].shape[2:] if is_convolution else attrs.get("kernel")
-    if isinstance(window, tuple):
-        words[0] += f" {window[0]} x {window[1]}"
-    stride, groups = attrs.get("stride"), attrs.get("groups", 1)
-    if isinstance(stride, tuple) and stride != (1, 1):
-        words.append(f"stride {' x '.join(map(str, dict.fromkeys(stride)))}")
-    if groups != 1:
-        words.append(f"{groups} groups")
-    return ", ".join(words)

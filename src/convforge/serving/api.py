@@ -3,6 +3,7 @@
     POST /predict            pictures → classes        GET /          the page
     GET  /card               the model card            GET /metrics   for Prometheus
     GET  /healthz  /readyz   the process, the model    /v2/…          Open Inference Protocol
+    /layers/…                inside the model          GET /docs      the routes, for people
 
 Handlers return responses, not models: nothing is checked or converted on the way out.
 """
@@ -18,19 +19,19 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from convforge.errors import InputError, RequestError
-from convforge.serving import metrics, protocol, schemas
+from convforge.serving import inside, metrics, protocol, schemas
+from convforge.serving.docs_page import docs_page
 from convforge.serving.front import front_page
 from convforge.serving.gate import Gate
+from convforge.serving.inside import BINARY, IMAGES, refusals, service_of
 from convforge.serving.responses import Json, refusal
 from convforge.serving.service import Service
-from convforge.serving.uploads import RAW, read_body, read_pictures
+from convforge.serving.uploads import read_body, read_pictures
 from convforge.version import __version__
 
-IMAGES = ("image/jpeg", "image/png", "image/webp", RAW)
-_BINARY = {"type": "string", "format": "binary"}
 _FORM = {
     "type": "object",
-    "properties": {"file": {"type": "array", "items": _BINARY, "minItems": 1}},
+    "properties": {"file": {"type": "array", "items": BINARY, "minItems": 1}},
     "required": ["file"],
 }
 PICTURES = {
@@ -38,7 +39,7 @@ PICTURES = {
         "required": True,
         "content": {
             "multipart/form-data": {"schema": _FORM},
-            **{kind: {"schema": _BINARY} for kind in IMAGES},
+            **{kind: {"schema": BINARY} for kind in IMAGES},
         },
     }
 }
@@ -50,10 +51,6 @@ TENSOR = {
 }
 
 
-def _refusals(*codes: int) -> dict[int | str, dict[str, Any]]:
-    return {code: {"model": schemas.Error} for code in codes}
-
-
 router = APIRouter()
 inference = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 
@@ -63,17 +60,20 @@ def create_app(service: Service) -> ASGIApp:
     app = FastAPI(
         title=f"convforge: {service.name}",
         version=__version__,
+        docs_url=None,  # FastAPI's own pages load scripts from elsewhere
         redoc_url=None,
         description="A compiled image classifier: pictures in, named probabilities out.",
-        responses=_refusals(401),
+        responses=refusals(401),
     )
     app.state.service = service
     app.state.page = front_page(service)
     app.include_router(router)
+    app.include_router(inside.router)
     app.include_router(inference)
     for kind in (InputError, HTTPException, RequestValidationError, ClientDisconnect, Exception):
         app.add_exception_handler(kind, _refuse)
     _tell_name(app, service.name)
+    app.state.docs = docs_page(app.openapi())
     return Gate(app, service)
 
 
@@ -91,10 +91,16 @@ async def page(request: Request) -> Response:
     return HTMLResponse(request.app.state.page, headers={"Cache-Control": "no-store"})
 
 
+@router.get("/docs", response_class=HTMLResponse, include_in_schema=False)
+async def docs(request: Request) -> Response:
+    """The routes, for people; it loads nothing from anywhere."""
+    return HTMLResponse(request.app.state.docs)
+
+
 @router.post(
     "/predict",
     response_model=schemas.Answer,
-    responses=_refusals(400, 408, 413, 415, 422, 503),
+    responses=refusals(400, 408, 413, 415, 422, 503),
     openapi_extra=PICTURES,
 )
 async def predict(
@@ -105,7 +111,7 @@ async def predict(
 
     A picture that cannot be used refuses the request, by name.
     """
-    service = _service(request)
+    service = service_of(request)
     settings = service.settings
     service.workers.check_room()  # before a body is read that could only be thrown away
     pictures = await read_pictures(
@@ -117,7 +123,7 @@ async def predict(
 @router.get("/card", response_model=dict[str, Any])
 async def card(request: Request) -> Response:
     """The model card: classes, preprocessing, metrics, recipe, data."""
-    return Json(json.loads(_service(request).card.dumps()))
+    return Json(json.loads(service_of(request).card.dumps()))
 
 
 @router.get("/healthz", response_model=schemas.State)
@@ -126,10 +132,10 @@ async def healthz() -> Response:
     return Json({"status": "ok"})
 
 
-@router.get("/readyz", response_model=schemas.State, responses=_refusals(503))
+@router.get("/readyz", response_model=schemas.State, responses=refusals(503))
 async def readyz(request: Request) -> Response:
     """Whether predictions are answered: the artifact passed its self-test, nothing shuts down."""
-    if not _service(request).ready:
+    if not service_of(request).ready:
         raise RequestError("the server is shutting down", status=503)
     return Json({"status": "ready"})
 
@@ -137,7 +143,7 @@ async def readyz(request: Request) -> Response:
 @router.get("/metrics", response_class=Response)
 async def show_metrics(request: Request) -> Response:
     """Counts and times, in Prometheus' text format."""
-    return Response(_service(request).metrics.text(), media_type=metrics.CONTENT_TYPE)
+    return Response(service_of(request).metrics.text(), media_type=metrics.CONTENT_TYPE)
 
 
 @inference.get("", response_model=schemas.Server)
@@ -155,17 +161,17 @@ async def live() -> Response:
 @inference.get("/health/ready", response_model=schemas.Ready)
 async def ready(request: Request) -> Response:
     """Whether inference is possible."""
-    state = _service(request).ready
+    state = service_of(request).ready
     return Json({"ready": state}, status_code=200 if state else 503)
 
 
-@inference.get("/models/{name}", response_model=schemas.Model, responses=_refusals(404))
+@inference.get("/models/{name}", response_model=schemas.Model, responses=refusals(404))
 async def model_metadata(request: Request, name: str) -> Response:
     """The model's tensors."""
     return Json(protocol.model_metadata(_named(request, name)))
 
 
-@inference.get("/models/{name}/ready", response_model=schemas.Ready, responses=_refusals(404))
+@inference.get("/models/{name}/ready", response_model=schemas.Ready, responses=refusals(404))
 async def model_ready(request: Request, name: str) -> Response:
     """Whether the model can be asked."""
     state = _named(request, name).ready
@@ -175,7 +181,7 @@ async def model_ready(request: Request, name: str) -> Response:
 @inference.post(
     "/models/{name}/infer",
     response_model=schemas.InferAnswer,
-    responses=_refusals(400, 404, 408, 413, 415, 503),
+    responses=refusals(400, 404, 408, 413, 415, 503),
     openapi_extra=TENSOR,
 )
 async def infer(request: Request, name: str) -> Response:
@@ -191,13 +197,8 @@ async def infer(request: Request, name: str) -> Response:
     return Json(await service.workers.run(lambda: protocol.infer(service, body)))
 
 
-def _service(request: Request) -> Service:
-    service: Service = request.app.state.service
-    return service
-
-
 def _named(request: Request, name: str) -> Service:
-    service = _service(request)
+    service = service_of(request)
     if name != service.name:
         raise RequestError(
             f"there is no model {name!r} here; {service.name!r} is served", status=404

@@ -11,19 +11,7 @@ from convforge.page_source import assemble
 if TYPE_CHECKING:
     from convforge.serving.service import Service
 
-# In the order in which each finds what it imports above it.
-MODULES = (
-    "dom.js",
-    "picture.js",
-    "results.js",
-    "camera.js",
-    "card.js",
-    "layers.js",
-    "evidence.js",
-    "page.js",
-    "server.js",
-    "served.js",
-)
+ENTRY = "served.js"  # the module that starts the page
 PROMISE = (
     "Your pictures are sent to the server that gave you this page, which keeps none of them, and "
     "to nobody else."
@@ -42,7 +30,7 @@ def front_page(service: Service) -> str:
     return assemble(
         service.card,
         title=service.name,
-        modules=MODULES,
+        entry=ENTRY,
         data=f'<script type="application/json" id="facts">{text}</script>',
         promise=PROMISE,
         allowed={"connect-src": "'self'"},

@@ -41,6 +41,12 @@ class State(BaseModel):
     status: str
 
 
+class Times(BaseModel):
+    """Milliseconds of each layer, in the order in which they are computed."""
+
+    ms: list[float]
+
+
 class Live(BaseModel):
     """Open Inference Protocol: the server's process is up."""
 

@@ -8,6 +8,8 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from convforge.errors import DataError, InputError, list_failures
 from convforge.images.decode import decode_file
 from convforge.prediction import top_predictions
@@ -21,7 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from convforge.serving.settings import Settings
+
+TIMED_RUNS = 5
 
 
 @dataclass(frozen=True)
@@ -75,14 +81,37 @@ class Service:
             raise DataError(list_failures(failed, total=len(pictures)))
         return {"model": self.name, "images": images, "ms": _milliseconds(started)}
 
+    def maps(self, picture: Picture, *, layer: int, channels: int) -> bytes:
+        """The first `channels` maps of a layer for a picture, as a NumPy file; -1 is the input.
+
+        Raises DataError where the picture cannot be used.
+        """
+        image = self._decode(picture)
+        try:
+            x = self.runtime.input_of(image)
+        except DataError as error:
+            raise DataError(f"{picture.name}: {error}") from None
+        found = x if layer < 0 else self.runtime.feature_maps(x, layer)
+        file = io.BytesIO()
+        np.save(file, found[:, :channels] if found.ndim > 1 else found, allow_pickle=False)
+        return file.getvalue()
+
+    def times(self) -> dict[str, Any]:
+        """Mean milliseconds of each layer over TIMED_RUNS runs."""
+        x = np.full(self.runtime.input_shape, 0.5, np.float32)
+        self.runtime.run(x)
+        runs = [self.runtime.profile(x) for _ in range(TIMED_RUNS)]
+        return {"ms": [sum(spent) / TIMED_RUNS for spent in zip(*runs, strict=True)]}
+
+    def _decode(self, picture: Picture) -> NDArray[np.uint8]:
+        return decode_file(
+            io.BytesIO(picture.content), name=picture.name, max_pixels=self.settings.max_pixels
+        )
+
     def _predict(self, picture: Picture, *, top: int) -> dict[str, Any]:
         started = time.perf_counter()
         with self.metrics.image_seconds.time():
-            image = decode_file(
-                io.BytesIO(picture.content),
-                name=picture.name,
-                max_pixels=self.settings.max_pixels,
-            )
+            image = self._decode(picture)
             try:
                 probabilities = self.runtime.probabilities([image])[0]
             except DataError as error:

@@ -43,6 +43,7 @@ static int use(cf_context *context, int threads)
     if (cf_threads(context) != threads || cf_context_bytes(context) <= 0)
         abort();
     float *input = malloc(sizeof(float) * (size_t)cf_input_floats());
+    float *prepared = malloc(sizeof(float) * (size_t)cf_input_floats());
     float *result = malloc(sizeof(float) * (size_t)cf_classes());
     uint8_t *rgb = malloc(LARGEST);
     int64_t *spent = malloc(sizeof(int64_t) * (size_t)cf_layers());
@@ -63,6 +64,15 @@ static int use(cf_context *context, int threads)
             if (spent[i] < 0 || !cf_layer_name(i)[0] || !cf_layer_kernel(i)[0] ||
                 cf_layer_macs(i) < 0)
                 abort();
+        for (int i = 0; i < cf_layers(); i++) {
+            float *maps = malloc((size_t)cf_layer_floats(i) * sizeof *maps);
+            if (cf_feature_maps(context, input, i, maps) != CF_OK || cf_layer_facts(i)[0] != '{')
+                abort();
+            free(maps);
+        }
+        if (cf_feature_maps(context, input, -1, result) != CF_NO_LAYER ||
+            cf_feature_maps(context, input, cf_layers(), result) != CF_NO_LAYER)
+            abort();
         if (cf_selftest(context) != CF_OK)
             abort();
         if (cf_predict(context, rgb, 7, 5, result) != CF_OK)
@@ -75,10 +85,14 @@ static int use(cf_context *context, int threads)
                 abort();
         if (cf_predict(context, rgb, 0, 5, result) != CF_IMAGE_SIZE)
             abort();
+        if (cf_preprocess_image(context, rgb, 7, 5, prepared) != CF_OK ||
+            cf_preprocess_image(context, rgb, 0, 5, prepared) != CF_IMAGE_SIZE)
+            abort();
         if (cf_predict(context, rgb, 7, 1 << 30, result) != CF_IMAGE_SIZE)
             abort();
     }
     free(input);
+    free(prepared);
     free(result);
     free(rgb);
     free(spent);
@@ -91,7 +105,7 @@ int main(int count, char **levels)
     if (cf_abi() != CF_ABI || cf_card()[0] != '{')
         abort();
     if (cf_layer_name(-1) || cf_layer_name(cf_layers()) || cf_layer_kernel(-1) ||
-        cf_layer_macs(cf_layers()))
+        cf_layer_macs(cf_layers()) || cf_layer_facts(-1) || cf_layer_floats(-1))
         abort();
     const int32_t *takes = cf_input_shape(), *gives = cf_output_shape();
     if (takes[0] != 1 || takes[1] != 3 || takes[2] != 12 || takes[3] != 12 || takes[4])

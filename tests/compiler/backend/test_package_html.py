@@ -15,8 +15,7 @@ from PIL import Image
 
 from convforge.card import Card
 from convforge.compiler.backend.package_html import (
-    MODULES,
-    LayerFacts,
+    ENTRY,
     Page,
     check_examples,
     is_page,
@@ -34,13 +33,11 @@ PREPROCESS = Preprocess(resize=14, crop=(12, 12), mean=(120.0,) * 3, std=(60.0,)
 def page():
     card = Card(network="small", arguments={}, classes=("yes", "no"), preprocess=PREPROCESS)
     weights = np.float32([0.5, 1 / 3] * 32)
-    layers = (LayerFacts("conv2d 3 x 3", (1, 8, 12, 12), 216),)
     return Page(
         card,
         b"\0asm module",
         b"\0asm relaxed",
         weights,
-        layers,
         precision="float16",
         deviation=0.001,
     )
@@ -87,7 +84,6 @@ def test_everything_that_the_page_computes_with_lies_in_it(page):
     facts = json.loads(elements.by_id("facts"))
     assert (facts["precision"], facts["deviation"]) == ("float16", 0.001)
     assert facts["runs"] == [[64, 32]]
-    assert facts["layers"] == [{"op": "conv2d 3 x 3", "gives": [1, 8, 12, 12], "parameters": 216}]
     assert gzip.decompress(base64.b64decode(elements.by_id("module"))) == page.module
     assert gzip.decompress(base64.b64decode(elements.by_id("relaxed"))) == page.relaxed
     assert base64.b64decode(elements.by_id("weights")) == page.weights.tobytes()
@@ -156,7 +152,7 @@ def test_an_example_that_is_none_is_refused(tmp_path):
 
 
 def test_the_bundle_has_every_module_that_the_page_needs():
-    text = bundle(MODULES)
+    text = bundle(ENTRY)
     for name in ("createImageBitmap", "getUserMedia", "cf_predict", "findEvidence"):
         assert name in text
     assert "fetch(" not in text

@@ -93,7 +93,7 @@ def test_padding_is_top_left_bottom_right():
         ("dequantize", ((1, 4, 5, 6),), SCALE, (1, 4, 5, 6)),
         ("conv2d_int8", ((1, 4, 5, 5), (6, 4, 3, 3), *((6,),) * 3), CONV, (1, 6, 3, 3)),
         (
-            "conv2d_int8_add",
+            "conv2d_add_int8",
             ((1, 4, 5, 5), (1, 6, 3, 3), (6, 4, 3, 3), *((6,),) * 3, (256,)),
             CONV,
             (1, 6, 3, 3),

@@ -64,7 +64,7 @@ def test_bytes_are_looked_up():
 
 
 def test_an_addend_has_four_bits_more():
-    node = Node("y", "conv2d_int8_add", (), {**WINDOW, "groups": 1, "zero_in": 0, "addend": 4096})
+    node = Node("y", "conv2d_add_int8", (), {**WINDOW, "groups": 1, "zero_in": 0, "addend": 4096})
     arrays = [[[[[3.0]]]], [[[[20.0]]]], [[[[1.0]]]], [0.0], [2**14], [0.0]]
     # 3 / 2 in sixteenths is 1.5 / 16, and 20 is itself
     assert compute(node, [np.asarray(array, np.float32) for array in arrays]).item() == 20

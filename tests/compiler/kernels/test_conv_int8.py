@@ -33,17 +33,30 @@ def make_conv(make_layer, draw_bytes):
             constants.append(draw_bytes(256))
         shape = (1, channels, *size)
         if not add:
-            layer = make_layer("conv2d_int8", [shape], *constants, **attrs, groups=1, zero_in=119)
+            layer = make_layer(
+                "conv2d_int8",
+                [shape],
+                *constants,
+                **attrs,
+                groups=1,
+                zero_in=119,
+                scale=0.1,
+                zero=0,
+            )
             return replace(layer, layouts=(Layout.BYTES,) * 2)
-        plain = make_layer("conv2d_int8", [shape], *constants, **attrs, groups=1, zero_in=3)
+        plain = make_layer(
+            "conv2d_int8", [shape], *constants, **attrs, groups=1, zero_in=3, scale=0.1, zero=0
+        )
         constants[2] = np.minimum(16 * constants[2], 32767)
         layer = make_layer(
-            "conv2d_int8_add",
+            "conv2d_add_int8",
             [shape, plain.output],
             *constants,
             **attrs,
             groups=1,
             zero_in=3,
+            scale=0.1,
+            zero=0,
             addend=3977,
         )
         return replace(layer, layouts=(Layout.BYTES,) * 3)
@@ -115,6 +128,8 @@ def test_it_takes_one_group(make_layer, draw_bytes):
         **attrs,
         groups=2,
         zero_in=0,
+        scale=0.1,
+        zero=0,
     )
     assert KERNEL.refuses(layer) == "more than one group"
 

@@ -31,6 +31,8 @@ def make_depthwise(make_layer, draw_bytes):
             **attrs,
             groups=channels,
             zero_in=130,
+            scale=0.1,
+            zero=0,
         )
         return replace(layer, layouts=(Layout.BYTES, Layout.BYTES))
 
@@ -77,5 +79,7 @@ def test_it_refuses_what_it_is_not_made_for(make_depthwise, make_layer, draw_byt
         padding=(0,) * 4,
         groups=1,
         zero_in=0,
+        scale=0.1,
+        zero=0,
     )
     assert KERNEL.refuses(dense) == "not one filter a channel"

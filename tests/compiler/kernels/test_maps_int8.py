@@ -13,7 +13,7 @@ KERNEL = maps_int8.KERNEL
 LEVELS = for_bytes(native()).levels
 B, P, K = Layout.BYTES, Layout.PLANAR, Layout.BLOCKED
 SCALE = {"scale": 0.037, "zero": 101}
-POOL = {"stride": (2, 2), "dilation": (1, 1), "padding": (1, 1, 0, 0), "kernel": (3, 3)}
+POOL = {"stride": (2, 2), "dilation": (1, 1), "padding": (1, 1, 0, 0), "kernel": (3, 3), **SCALE}
 
 
 @pytest.fixture
@@ -43,13 +43,13 @@ def test_every_level_gives_the_same_bits(
             inputs.append([draw_bytes(*maps)])
     for channels, kind in ((64, P), (70, K), (17, P)):
         maps, factor = (1, channels, 7, 9), (1, channels, 1, 1)
-        gate = {"zero_in": 20, "zero": 7, "ratio": 1.7}
+        gate = {"zero_in": 20, "ratio": 1.7, "scale": 0.1, "zero": 7}
         layers.append(make_maps("mul_int8", maps, factor, layouts=(B, kind, B), **gate))
         inputs.append([draw_bytes(*maps), np.abs(draw(*factor))])
         layers.append(make_maps("max_pool_int8", maps, layouts=(B, B), **POOL))
         inputs.append([draw_bytes(*maps)])
     joined = [(1, channels, 5, 6) for channels in (64, 3, 70, 16, 128)]
-    layers.append(make_maps("concat_int8", *joined, layouts=(B,) * 6))
+    layers.append(make_maps("concat_int8", *joined, layouts=(B,) * 6, **SCALE))
     inputs.append([draw_bytes(*shape) for shape in joined])
     results = run_layers(layers, inputs, kernels=[KERNEL] * len(layers), flags=level.flags)
     for layer, xs, result in zip(layers, inputs, results, strict=True):

@@ -81,7 +81,7 @@ def test_what_lies_between_two_stays_bytes(near, convolution, draw):
     )
     after = near(graph, 0.06)
     assert ops(after) == [
-        *("quantize", "conv2d_int8", "conv2d_int8", "conv2d_int8_add", "dequantize")
+        *("quantize", "conv2d_int8", "conv2d_int8", "conv2d_add_int8", "dequantize")
     ]
     table = after.constants[after.nodes[2].inputs[-1]]
     assert table.shape == (256,)

@@ -104,10 +104,17 @@ int64_t cf_context_bytes(const cf_context *context)
     return (int64_t)(sizeof *context + cf_memory(context->threads));
 }
 
-static void cf_compute(cf_context *context, const float *input, float *output, int64_t *ends)
+/* Computes the first `count` layers. */
+static void cf_compute_some(cf_context *context, int count, const float *input, float *output,
+                            int64_t *ends)
 {
     const cf_job job = {input, output, context->arena, context->workspaces, cf_weights};
-    cf_execute(&context->team, &job, ends);
+    cf_execute(&context->team, count, &job, ends);
+}
+
+static void cf_compute(cf_context *context, const float *input, float *output, int64_t *ends)
+{
+    cf_compute_some(context, CF_STEPS_COUNT, input, output, ends);
 }
 
 int cf_run(cf_context *context, const float *input, float *output)
@@ -118,7 +125,7 @@ int cf_run(cf_context *context, const float *input, float *output)
 
 static const cf_layer *cf_layer_at(int layer)
 {
-    static const cf_layer none = {NULL, NULL, 0};
+    static const cf_layer none = {NULL, NULL, NULL, 0, {0, 0, 0, 0, 0, 0}};
     return layer >= 0 && layer < CF_STEPS_COUNT ? &LAYERS[layer] : &none;
 }
 
@@ -140,6 +147,45 @@ const char *cf_layer_kernel(int layer)
 int64_t cf_layer_macs(int layer)
 {
     return cf_layer_at(layer)->macs;
+}
+
+const char *cf_layer_facts(int layer)
+{
+    return cf_layer_at(layer)->facts;
+}
+
+int64_t cf_layer_floats(int layer)
+{
+    const cf_map *map = &cf_layer_at(layer)->map;
+    return (int64_t)map->images * map->channels * map->cells;
+}
+
+/* The numbers of a map in the order [N, C, H, W]; where channels lie side by side, the last ones of a
+ * cell may be none. */
+static void cf_copy_map(const cf_map *map, const void *from, float *to)
+{
+    const float *floats = from;
+    const uint8_t *bytes = from;
+    const int lanes = map->lanes, blocks = (map->channels + lanes - 1) / lanes;
+    for (long n = 0; n < map->images; n++)
+        for (long c = 0; c < map->channels; c++) {
+            const long block = (n * blocks + c / lanes) * map->cells;
+            for (long cell = 0; cell < map->cells; cell++) {
+                const long at = (block + cell) * lanes + c % lanes;
+                *to++ = map->scale == 0.0f ? floats[at] : map->scale * (float)(bytes[at] - map->zero);
+            }
+        }
+}
+
+int cf_feature_maps(cf_context *context, const float *input, int layer, float *maps)
+{
+    if (layer < 0 || layer >= CF_STEPS_COUNT)
+        return CF_NO_LAYER;
+    const cf_map *map = &LAYERS[layer].map;
+    cf_compute_some(context, layer + 1, input, context->result, NULL);
+    const char *base = map->in_output ? (const char *)context->result : context->arena;
+    cf_copy_map(map, base + map->offset, maps);
+    return CF_OK;
 }
 
 int cf_profile(cf_context *context, const float *input, float *output, int64_t *nanoseconds)
@@ -173,6 +219,18 @@ static const float *cf_prepare(cf_context *context, const uint8_t *rgb, int32_t 
     cf_preprocessing *preprocess = LEVELS[context->level].preprocess;
     float *input = (float *)(void *)(context->arena + CF_INPUT_OFFSET);
     return preprocess(rgb, width, height, input, context->arena + CF_SCRATCH_OFFSET) ? NULL : input;
+}
+
+int cf_preprocess_image(cf_context *context, const uint8_t *rgb, int32_t width, int32_t height,
+                        float *input)
+{
+    if (!CARD)
+        return CF_NO_PREPROCESSING;
+    const float *prepared = cf_prepare(context, rgb, width, height);
+    if (!prepared)
+        return CF_IMAGE_SIZE;
+    memcpy(input, prepared, sizeof(float) * CF_INPUT_FLOATS);
+    return CF_OK;
 }
 
 int cf_predict(cf_context *context, const uint8_t *rgb, int32_t width, int32_t height,

@@ -20,7 +20,8 @@ enum {
     CF_OK = 0,
     CF_IMAGE_SIZE = 1,       /* an image without pixels, or larger than the preprocessing takes */
     CF_NO_PREPROCESSING = 2, /* the artifact is of a bare network: it takes tensors, no images */
-    CF_SELFTEST = 3          /* this machine computes something else than the model did */
+    CF_SELFTEST = 3,         /* this machine computes something else than the model did */
+    CF_NO_LAYER = 4          /* there is no layer of this number */
 };
 
 typedef struct cf_context cf_context;
@@ -66,6 +67,11 @@ CF_API int cf_run(cf_context *context, const float *input, float *output);
 CF_API int cf_predict(cf_context *context, const uint8_t *rgb, int32_t width, int32_t height,
                       float *probabilities);
 
+/* What the network is given of an image: input[cf_input_floats()]. CF_IMAGE_SIZE,
+ * CF_NO_PREPROCESSING. */
+CF_API int cf_preprocess_image(cf_context *context, const uint8_t *rgb, int32_t width,
+                               int32_t height, float *input);
+
 /* Computes an input that the artifact knows the model's own answer to, through the preprocessing
  * where there is one. CF_SELFTEST where an output is off by over 1/10000 of the largest. */
 CF_API int cf_selftest(cf_context *context);
@@ -80,6 +86,16 @@ CF_API int cf_layers(void);
 CF_API const char *cf_layer_name(int layer);
 CF_API const char *cf_layer_kernel(int layer);
 CF_API int64_t cf_layer_macs(int layer);
+
+/* What a layer does, as JSON: shapes, windows, parameters, receptive field, the layers that it
+ * reads; NULL where there is no such layer. */
+CF_API const char *cf_layer_facts(int layer);
+
+/* The map that a layer gives for an input, [N, C, H, W] or [N, F]: maps[cf_layer_floats(layer)].
+ * Only the layers up to it are computed: memory is used again, so its map is there then alone.
+ * Nothing lies between operations that one layer does together. CF_NO_LAYER. */
+CF_API int64_t cf_layer_floats(int layer);
+CF_API int cf_feature_maps(cf_context *context, const float *input, int layer, float *maps);
 
 #ifdef __cplusplus
 }

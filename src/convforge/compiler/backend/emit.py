@@ -16,12 +16,13 @@ import re
 from typing import TYPE_CHECKING
 
 from convforge.compiler.backend import interface
+from convforge.compiler.backend.facts import layer_facts
 from convforge.compiler.backend.memory import MemoryPlan, plan_memory
 from convforge.compiler.backend.schedule import Lifetime
 from convforge.compiler.backend.selftest import HEIGHT, SEED, WIDTH
 from convforge.compiler.c.writer import Writer, c_float, c_string
 from convforge.compiler.kernels.epilogue import epilogue_functions
-from convforge.compiler.kernels.family import signature
+from convforge.compiler.kernels.family import LANES, Layout, signature
 from convforge.compiler.kernels.resize import emit_preprocess, scratch_bytes
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def emit_sources(
     """
     most = target.most_threads
     head = _emit_constants(program, plan, selftest, card=card, threads=threads, most_threads=most)
-    data = _emit_data(program, card, selftest)
+    data = _emit_data(program, plan, card, selftest)
     texts = {
         **_emit_model(program, schedule, plan),
         "artifact.c": head + data + _emit_levels(target, card) + interface.ARTIFACT_BODY,
@@ -223,6 +224,7 @@ def _emit_constants(
         "CF_INPUT_FLOATS": math.prod(program.input_shape),
         "CF_OUTPUT_FLOATS": math.prod(program.output_shape),
         "CF_ARENA_BYTES": plan.arena_bytes,
+        "CF_LANES": LANES,
         "CF_INPUT_OFFSET": plan.offsets[program.input],
         "CF_SCRATCH_OFFSET": 0 if card is None else plan.offsets[_SCRATCH],
         "CF_TEST_SEED": f"{SEED}u",
@@ -237,7 +239,7 @@ def _emit_constants(
     return interface.NOTICE + interface.ARTIFACT_HEAD + defines + "\n"
 
 
-def _emit_data(program: Program, card: Card | None, selftest: SelfTest) -> str:
+def _emit_data(program: Program, plan: MemoryPlan, card: Card | None, selftest: SelfTest) -> str:
     """The card, the shapes, the self-test's answer, a row a layer."""
     text = "NULL" if card is None else c_string(card.dumps())
     takes, gives = (
@@ -246,8 +248,9 @@ def _emit_data(program: Program, card: Card | None, selftest: SelfTest) -> str:
     )
     expected = "".join(f"    {c_float(value)},\n" for value in selftest.expected)
     layers = "".join(
-        f"    {{{c_string(call.layer.node.name)}, {c_string(call.kernel.name)}, {call.macs}}},\n"
-        for call in program.calls
+        f"    {{{c_string(call.layer.node.name)}, {c_string(call.kernel.name)},\n"
+        f"    {c_string(facts)},\n    {call.macs}, {_map(call, program, plan)}}},\n"
+        for call, facts in zip(program.calls, layer_facts(program), strict=True)
     )
     return (
         f"static const char *const CARD =\n    {text};\n\n"
@@ -257,6 +260,20 @@ def _emit_data(program: Program, card: Card | None, selftest: SelfTest) -> str:
         f"{interface.LAYER_TYPE}"
         f"static const cf_layer LAYERS[CF_STEPS_COUNT] = {{\n{layers}}};\n\n"
     )
+
+
+def _map(call: Call, program: Program, plan: MemoryPlan) -> str:
+    """Where the result of a call lies, as an initialiser."""
+    place, (images, *rest) = call.output, call.layer.output
+    in_output = place.buffer == program.output
+    offset = 4 * place.offset + (0 if in_output else plan.offsets[place.buffer])
+    channels, layer = rest[0] if rest else 1, call.layer
+    numbers = [offset, int(in_output), layer.gives.side_by_side(channels)]
+    numbers += [images * call.images, channels, math.prod(rest[1:])]
+    scale = "0.0f, 0"
+    if layer.gives is Layout.BYTES:
+        scale = f"{c_float(layer.real('scale'))}, {layer.number('zero')}"
+    return f"{{{', '.join(map(str, numbers))}, {scale}}}"
 
 
 def _emit_levels(target: Target, card: Card | None) -> str:

@@ -5,9 +5,9 @@
  * the one before are done. Claims carry the number of the run: a thread that slept through a run
  * cannot claim anything of a later one by mistake. */
 
-static void cf_walk_alone(const cf_step *steps, const cf_job *job, int64_t *ends)
+static void cf_walk_alone(const cf_step *steps, int count, const cf_job *job, int64_t *ends)
 {
-    for (int s = 0; s < CF_STEPS_COUNT; s++) {
+    for (int s = 0; s < count; s++) {
         steps[s].run(job, 0, 0, steps[s].units);
         if (ends)
             ends[s] = cf_now();
@@ -176,20 +176,22 @@ static int cf_team_start(cf_team *team, const cf_step *steps, int threads)
     return 1;
 }
 
-/* Runs all steps; `ends`, if any, gets the time at which each was done. */
-static void cf_execute(cf_team *team, const cf_job *job, int64_t *ends)
+/* Runs the first `count` steps; `ends`, if any, gets the time at which each was done. */
+static void cf_execute(cf_team *team, int count, const cf_job *job, int64_t *ends)
 {
     if (team->threads < 2) {
-        cf_walk_alone(team->steps, job, ends);
+        cf_walk_alone(team->steps, count, job, ends);
         return;
     }
     /* Nobody is inside a step now, and nobody can claim one before the new run has begun. */
     const uint32_t run = atomic_load(&team->run) + 1;
     team->job = *job;
     for (int s = 0; s < CF_STEPS_COUNT; s++) {
-        atomic_store_explicit(&team->progress[s].done, (uint64_t)run << 32, memory_order_relaxed);
-        atomic_store_explicit(&team->progress[s].claimed, (uint64_t)run << 32,
-                              memory_order_release);
+        /* Of a step that is not to run all units are done already. */
+        const uint32_t units = s < count ? 0 : (uint32_t)team->steps[s].units;
+        const uint64_t begun = (uint64_t)run << 32 | units;
+        atomic_store_explicit(&team->progress[s].done, begun, memory_order_relaxed);
+        atomic_store_explicit(&team->progress[s].claimed, begun, memory_order_release);
     }
     cf_begin_run(team);
     cf_walk(team, run, 0, ends);
@@ -212,9 +214,9 @@ static void cf_team_stop(cf_team *team)
     (void)team;
 }
 
-static void cf_execute(cf_team *team, const cf_job *job, int64_t *ends)
+static void cf_execute(cf_team *team, int count, const cf_job *job, int64_t *ends)
 {
-    cf_walk_alone(team->steps, job, ends);
+    cf_walk_alone(team->steps, count, job, ends);
 }
 
 #endif

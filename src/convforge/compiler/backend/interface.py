@@ -94,9 +94,20 @@ typedef struct {
 """
 
 LAYER_TYPE = """\
+/* Where a layer's result lies: bytes from the start of the arena or of the output; how many channels
+ * of a cell are side by side; of bytes, what they stand for: scale * (byte - zero). */
 typedef struct {
-    const char *name, *kernel;
+    int64_t offset;
+    int in_output, lanes, images, channels;
+    long cells;
+    float scale; /* 0 where the numbers are floats */
+    int zero;
+} cf_map;
+
+typedef struct {
+    const char *name, *kernel, *facts;
     int64_t macs;
+    cf_map map;
 } cf_layer;
 
 """

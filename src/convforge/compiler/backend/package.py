@@ -1,4 +1,4 @@
-"""From what was compiled to what users keep: a sealed library, a folder of sources, a wheel."""
+"""From what was compiled to what users keep: a sealed library, sources, a wheel, a wasm module."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from convforge.compiler.backend.archive import pieces_of
 from convforge.compiler.backend.package_c import check_sources, save_sources
+from convforge.compiler.backend.package_wasm import check_loader, save_loader
 from convforge.compiler.backend.package_wheel import check_wheel, save_wheel
 from convforge.files import check_destination, write_file
 from convforge.seal import SEAL_BYTES, sealed
@@ -30,6 +31,8 @@ def check_package(path: Path, *, target: Target) -> None:
         check_sources(path)
     elif target.form == "wheel":
         check_wheel(path)
+    elif target.binary == "wasm" and target.form == "library":
+        check_loader(path)
     else:
         check_destination(path)
 
@@ -53,6 +56,8 @@ def save_package(
     if target.form == "wheel":
         return save_wheel(built.path, path, card=card, target=target)
     save_artifact(built.path, path)
+    if target.binary == "wasm":
+        save_loader(path)
     return path
 
 

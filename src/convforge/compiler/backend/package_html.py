@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from convforge.compiler.backend.runs import pack_runs
@@ -25,19 +25,7 @@ if TYPE_CHECKING:
     from convforge.card import Card
     from convforge.compiler.ir.graph import Array
 
-# In the order in which each finds what it imports above it.
-MODULES = (
-    "dom.js",
-    "classifier.js",
-    "picture.js",
-    "results.js",
-    "camera.js",
-    "card.js",
-    "layers.js",
-    "evidence.js",
-    "page.js",
-    "embedded.js",
-)
+ENTRY = "embedded.js"  # the module that starts the page
 PROMISE = (
     "Your pictures stay on this device: the page makes no request to any network, and forbids "
     "itself to."
@@ -56,15 +44,6 @@ _PICTURES = {
 
 
 @dataclass(frozen=True)
-class LayerFacts:
-    """What the page says of a layer beside its name, kernel and multiply-adds."""
-
-    op: str
-    gives: tuple[int, ...]
-    parameters: int
-
-
-@dataclass(frozen=True)
 class Page:
     """All that goes into a page.
 
@@ -77,7 +56,6 @@ class Page:
     module: bytes
     relaxed: bytes
     weights: Array
-    layers: tuple[LayerFacts, ...]
     precision: str
     deviation: float
     examples: tuple[Path, ...] = ()
@@ -105,7 +83,7 @@ def page_text(page: Page, *, title: str) -> str:
     return assemble(
         page.card,
         title=title,
-        modules=MODULES,
+        entry=ENTRY,
         data=_data(page),
         promise=PROMISE,
         # WebAssembly alone, no eval of text.
@@ -119,7 +97,6 @@ def _data(page: Page) -> str:
         "precision": page.precision,
         "deviation": page.deviation,
         "runs": packed.runs,
-        "layers": [asdict(layer) for layer in page.layers],
         "examples": [_example(path) for path in page.examples],
     }
     # No text in it may end the element.

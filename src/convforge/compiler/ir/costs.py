@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from convforge.compiler.ir.graph import Shape
 
 
-_PRODUCTS = {"conv2d", "conv2d_add", "linear", "conv2d_int8", "conv2d_int8_add", "linear_int8"}
+_PRODUCTS = {"conv2d", "conv2d_add", "linear", "conv2d_int8", "conv2d_add_int8", "linear_int8"}
 
 
 def macs(op: str, *, weight: Shape, output: Shape) -> int:

@@ -55,7 +55,8 @@ POINTWISE: dict[str, Attr] = {
 # the row of x for each row of the result, and the column for each column
 PLACES: dict[str, type] = {"rows": tuple, "columns": tuple}
 SCALED: dict[str, type] = {"scale": float, "zero": int}
-CONV_INT8 = {**WINDOW, "groups": int, "zero_in": int}
+# of what is stored as bytes the scale and the zero that they have, which nothing computes with
+CONV_INT8 = {**WINDOW, "groups": int, "zero_in": int, **SCALED}
 SLICE: dict[str, type] = {"axis": int, "start": int, "stop": int, "step": int}
 
 # name: inputs by rank, attributes, shape
@@ -146,21 +147,21 @@ OPS: dict[str, Op] = {
         (IMAGE, IMAGE, *((1,),) * 4), CONV_INT8, shapes.conv2d_int8, 1, 1, per_image=True
     ),
     # x, addend of the result's shape, and the same
-    "conv2d_int8_add": Op(
+    "conv2d_add_int8": Op(
         (IMAGE, IMAGE, IMAGE, *((1,),) * 4),
         {**CONV_INT8, "addend": int},
-        shapes.conv2d_int8_add,
+        shapes.conv2d_add_int8,
         2,
         1,
         per_image=True,
     ),
-    "max_pool_int8": Op((IMAGE,), POOL, shapes.pool, per_image=True),
-    "concat_int8": Op((IMAGE,), {}, shapes.concat_int8, variadic=True, per_image=True),
+    "max_pool_int8": Op((IMAGE,), {**POOL, **SCALED}, shapes.pool, per_image=True),
+    "concat_int8": Op((IMAGE,), SCALED, shapes.concat_int8, variadic=True, per_image=True),
     # x, a factor [N, C, 1, 1] for each of its maps, which is no such number, as the result is:
     # ratio · factor · (x - zero_in) + zero
     "mul_int8": Op(
         (IMAGE, IMAGE),
-        {"zero_in": int, "zero": int, "ratio": float},
+        {"zero_in": int, "ratio": float, **SCALED},
         shapes.mul_int8,
         per_image=True,
     ),

@@ -254,7 +254,7 @@ _FUNCTIONS: dict[str, Callable[[list[Values], Mapping[str, Any]], Values]] = {
     "quantize": lambda inputs, attrs: reference_int8.quantize(inputs[0], attrs),
     "dequantize": lambda inputs, attrs: reference_int8.dequantize(inputs[0], attrs),
     "conv2d_int8": lambda inputs, attrs: reference_int8.conv2d_int8(inputs, attrs, _conv2d),
-    "conv2d_int8_add": lambda inputs, attrs: reference_int8.conv2d_int8_add(inputs, attrs, _conv2d),
+    "conv2d_add_int8": lambda inputs, attrs: reference_int8.conv2d_add_int8(inputs, attrs, _conv2d),
     "max_pool_int8": _max_pool,
     "concat_int8": lambda inputs, _attrs: np.concatenate(inputs, axis=1),
     "mul_int8": reference_int8.mul_int8,

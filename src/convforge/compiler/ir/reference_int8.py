@@ -47,7 +47,7 @@ def conv2d_int8(
     return _finish(_sums(x, rest, attrs, convolve), rest).astype(x.dtype)
 
 
-def conv2d_int8_add(
+def conv2d_add_int8(
     inputs: list[Values], attrs: Mapping[str, Any], convolve: Callable[..., Values]
 ) -> Values:
     """The same with an addend, whose scale is `addend` / 2¹² of the result's."""

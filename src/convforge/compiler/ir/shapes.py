@@ -57,7 +57,7 @@ def conv2d_int8(inputs: Shapes, attrs: Mapping[str, Attr]) -> Shape:
     return conv2d((x, weight), attrs)
 
 
-def conv2d_int8_add(inputs: Shapes, attrs: Mapping[str, Attr]) -> Shape:
+def conv2d_add_int8(inputs: Shapes, attrs: Mapping[str, Attr]) -> Shape:
     """The shape of the convolution, which its addend has to have too."""
     x, addend, *parameters = inputs
     shape = conv2d_int8((x, *parameters), attrs)

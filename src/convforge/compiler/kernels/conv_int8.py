@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from convforge.compiler.ir.graph import Array
     from convforge.compiler.kernels.family import Layouts
 
-OPS = frozenset({"conv2d_int8", "conv2d_int8_add"})
+OPS = frozenset({"conv2d_int8", "conv2d_add_int8"})
 PRELUDE = conv_blocked.PRELUDE + files(__package__).joinpath("int8.c").read_text()
 _CHUNK_FLOATS = 96 * 1024  # as in conv_blocked.py
 _WORD = 4  # channels
@@ -184,7 +184,7 @@ def _emit(layer: Layer, out: Writer) -> None:
     with out.block("static const cf_conv_int8 conv =", end="};"):
         for name, value in sizes.items():
             out.line(f"{name} = {value},")
-    addend = "x1" if layer.node.op == "conv2d_int8_add" else "NULL"
+    addend = "x1" if layer.node.op == "conv2d_add_int8" else "NULL"
     work = "workspace" if plan.workspace else "NULL"
     out.line(f"cf_conv_int8_units(&conv, x0, w0, w1, {addend}, {work}, y, begin, end);")
 

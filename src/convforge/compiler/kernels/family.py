@@ -59,6 +59,12 @@ class Layout(Enum):
             return (shape[0], floats, *shape[2:])
         return (shape[0], -(-shape[1] // LANES) * LANES, *shape[2:])
 
+    def side_by_side(self, channels: int) -> int:
+        """Channels of a pixel that lie one behind the other, in a map that has so many."""
+        if self is Layout.BYTES:
+            return BYTES if channels > 4 else 4
+        return LANES if self is Layout.BLOCKED else 1
+
     def floats(self, shape: Shape) -> int:
         """How many floats a value of this shape takes."""
         return math.prod(self.physical(shape))
@@ -90,6 +96,11 @@ class Layer:
             constants=tuple(graph.constants[n] for n in node.inputs if n in graph.constants),
             output=graph.shapes[node.name],
         )
+
+    @property
+    def operation(self) -> str:
+        """What the layer does, whatever numbers it does it with: conv2d of conv2d_int8."""
+        return self.node.op.removesuffix("_int8")
 
     @property
     def takes(self) -> Layouts:

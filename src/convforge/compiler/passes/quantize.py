@@ -162,7 +162,7 @@ class _Work:
 
     def give(self, node: Node, scale: Scale) -> None:
         """Append a node whose value is bytes."""
-        self.nodes.append(node)
+        self.nodes.append(replace(node, attrs={**node.attrs, **scale.attrs}))
         self.scales[node.name] = scale
 
     def constant(self, name: str, array: Array) -> str:
@@ -210,7 +210,7 @@ def _convolution(work: _Work, node: Node) -> bool:
     attrs = {**node.attrs, "zero_in": source.zero}
     if more:
         attrs["addend"] = round(2 ** (8 + FRACTION) * more[0].scale / result.scale)
-    op = "conv2d_int8_add" if addends else "conv2d_int8"
+    op = "conv2d_add_int8" if addends else "conv2d_int8"
     work.give(Node(node.name, op, tuple(names), attrs), final)
     return True
 
@@ -280,7 +280,7 @@ def _gating(work: _Work, node: Node) -> bool:
     ratio = source.scale / result.scale
     if ratio >= 8:
         return False
-    attrs: dict[str, Attr] = {"zero_in": source.zero, "zero": result.zero, "ratio": ratio}
+    attrs: dict[str, Attr] = {"zero_in": source.zero, "ratio": ratio}
     work.give(Node(node.name, "mul_int8", (maps, work.value(factor)), attrs), result)
     return True
 

@@ -19,6 +19,37 @@ export interface Layer {
   kernel: string;
   /** Multiply-adds. */
   macs: number;
+  /** Shape of the map that it gives, the batch first. */
+  gives: number[];
+  parameters: number;
+  /** For each map that it reads, the layers that wrote it; -1 is the network's input. */
+  reads: number[][];
+  /** What one place of the map sees of the input; null where that is not known. */
+  field: {
+    first: [rows: number, columns: number];
+    size: [rows: number, columns: number];
+    jump: [rows: number, columns: number];
+    /** Whether it depends on the whole input besides. */
+    gated: boolean;
+  } | null;
+  /** What it does, one after another, with nothing stored in between. */
+  does: Operation[];
+  /** The first filters of a convolution of the network's input. */
+  filters?: { shape: number[]; weights: (number | null)[]; biases: (number | null)[] };
+}
+
+export interface Operation {
+  op: string;
+  /** Elementwise steps behind it. */
+  then: string[];
+  /** [C, H, W] or [F]. */
+  takes: number[];
+  gives: number[];
+  kernel?: [rows: number, columns: number];
+  stride?: [rows: number, columns: number];
+  dilation?: [rows: number, columns: number];
+  padding?: [top: number, left: number, bottom: number, right: number];
+  groups?: number;
 }
 
 export interface Card {
@@ -53,6 +84,10 @@ export class Classifier {
   selftest(): boolean;
   /** Probabilities of the classes. Throws ClassifierError. */
   predict(image: Pixels): Float32Array;
+  /** What the network is given of a picture: numbers of inputShape. Throws ClassifierError. */
+  prepare(image: Pixels): Float32Array;
+  /** What a layer gives for an input: numbers of its `gives`. Throws ClassifierError. */
+  featureMaps(input: ArrayLike<number>, layer: number): Float32Array;
   /** The network alone: numbers of inputShape to numbers of outputShape. */
   run(input: ArrayLike<number>): Float32Array;
   /** Milliseconds that each layer took in one `run`. */

@@ -91,11 +91,12 @@ export class Classifier {
     /** Lengths of the axes of the network's input, and of its output. */
     this.inputShape = this.#shape(wasm.cf_input_shape());
     this.outputShape = this.#shape(wasm.cf_output_shape());
-    /** Name, kernel and multiply-adds of every layer, in the order in which they are computed. */
+    /** What every layer does and costs, in the order in which they are computed. */
     this.layers = Array.from({ length: wasm.cf_layers() }, (_, layer) => ({
       name: this.#text(wasm.cf_layer_name(layer)),
       kernel: this.#text(wasm.cf_layer_kernel(layer)),
       macs: Number(wasm.cf_layer_macs(layer)),
+      ...JSON.parse(this.#text(wasm.cf_layer_facts(layer))),
     }));
   }
 
@@ -109,29 +110,30 @@ export class Classifier {
    * @param {{data: Uint8ClampedArray | Uint8Array, width: number, height: number}} image rows of
    *   RGBA pixels without gaps, an ImageData say; alpha is left out
    */
-  predict({ data, width, height }) {
-    const pixels = width * height;
-    if (data.length !== 4 * pixels) {
-      throw new ClassifierError(`${width} x ${height} pixels of RGBA are ${4 * pixels} bytes.`);
+  predict(image) {
+    return this.#give(image, "cf_predict", this.classes.length);
+  }
+
+  /** What the network is given of a picture: a Float32Array of inputShape. */
+  prepare(image) {
+    return this.#give(image, "cf_preprocess_image", this.#wasm.cf_input_floats());
+  }
+
+  /**
+   * What a layer, by its place in `layers`, gives for an input of the network: numbers of that
+   * layer's `gives`. The network is computed up to there.
+   */
+  featureMaps(input, layer) {
+    const count = Number(this.#wasm.cf_layer_floats(layer));
+    if (!count) {
+      throw new ClassifierError(`There is no layer ${layer}; there are ${this.layers.length}.`);
     }
-    return this.#with([3 * pixels, 4 * this.classes.length], (rgb, probabilities) => {
-      const bytes = new Uint8Array(this.#wasm.memory.buffer, rgb, 3 * pixels);
-      for (let from = 0, to = 0; from < data.length; from += 4) {
-        bytes[to++] = data[from];
-        bytes[to++] = data[from + 1];
-        bytes[to++] = data[from + 2];
-      }
-      const status = this.#wasm.cf_predict(this.#context, rgb, width, height, probabilities);
-      if (status === IMAGE_SIZE) {
-        throw new ClassifierError(
-          `A picture of ${width} × ${height} pixels is too large, or has none: make it smaller.`,
-        );
-      }
-      if (status) {
-        throw new ClassifierError("This network has no preprocessing: it takes tensors, with run.");
-      }
-      return this.#floats(probabilities, this.classes.length);
-    });
+    return this.#compute(input, (x) =>
+      this.#with([4 * count], (maps) => {
+        this.#wasm.cf_feature_maps(this.#context, x, layer, maps);
+        return this.#floats(maps, count);
+      }),
+    );
   }
 
   /** The network alone: a Float32Array of inputShape to one of outputShape. */
@@ -152,6 +154,32 @@ export class Classifier {
         return Array.from(nanoseconds, (time) => Number(time) / 1e6);
       }),
     );
+  }
+
+  /** `count` numbers of a picture, by a function of the module. */
+  #give({ data, width, height }, name, count) {
+    const pixels = width * height;
+    if (data.length !== 4 * pixels) {
+      throw new ClassifierError(`${width} x ${height} pixels of RGBA are ${4 * pixels} bytes.`);
+    }
+    return this.#with([3 * pixels, 4 * count], (rgb, result) => {
+      const bytes = new Uint8Array(this.#wasm.memory.buffer, rgb, 3 * pixels);
+      for (let from = 0, to = 0; from < data.length; from += 4) {
+        bytes[to++] = data[from];
+        bytes[to++] = data[from + 1];
+        bytes[to++] = data[from + 2];
+      }
+      const status = this.#wasm[name](this.#context, rgb, width, height, result);
+      if (status === IMAGE_SIZE) {
+        throw new ClassifierError(
+          `A picture of ${width} × ${height} pixels is too large, or has none: make it smaller.`,
+        );
+      }
+      if (status) {
+        throw new ClassifierError("This network has no preprocessing: it takes tensors, with run.");
+      }
+      return this.#floats(result, count);
+    });
   }
 
   #compute(input, work) {

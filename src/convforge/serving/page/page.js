@@ -2,9 +2,10 @@
 
 import { startCamera } from "./camera.js";
 import { showCard } from "./card.js";
+import { showCosts } from "./cost.js";
 import { find, make, percent, swap } from "./dom.js";
 import { drawEvidence, findEvidence } from "./evidence.js";
-import { showLayers } from "./layers.js";
+import { Inside } from "./inside.js";
 import { openPicture, partSeen, readPixels, shrink } from "./picture.js";
 import { best, sayResult, showBars, showTiming } from "./results.js";
 
@@ -15,7 +16,7 @@ const LARGEST_VIEW = 1600; // pixels along a side of the canvas that shows the p
  * Brings the page to life.
  * @param {Promise<Classifier>} loading what `load` of classifier.js gives, or a Remote of server.js,
  *   which answers later
- * @param {object} facts what the page knows beside the card: precision, deviation, layers; or nothing
+ * @param {object} facts what the page knows beside the card: precision, deviation; or nothing
  * @param {{name: string, blob: Blob}[]} examples pictures to try
  */
 export async function start(loading, facts, examples) {
@@ -36,7 +37,7 @@ export async function start(loading, facts, examples) {
   }
   const page = new Page(classifier);
   showCard(classifier, facts);
-  showLayers(classifier, facts);
+  showCosts(classifier);
   find("results").ariaBusy = "false";
   find("waiting").textContent = "Ready: give it a picture.";
   page.listen();
@@ -45,6 +46,7 @@ export async function start(loading, facts, examples) {
 
 class Page {
   #classifier;
+  #inside;
   #camera = null;
   #image = null;
   #part = null;
@@ -53,6 +55,7 @@ class Page {
 
   constructor(classifier) {
     this.#classifier = classifier;
+    this.#inside = new Inside(classifier);
   }
 
   listen() {
@@ -142,6 +145,7 @@ class Page {
     }
     sayResult(probabilities, this.#classifier.classes);
     this.#image = image;
+    this.#inside.give(image, this.#part);
     this.#index = best(probabilities, 1)[0];
     find("hint").textContent = HINT;
     find("why-row").hidden = false;
@@ -295,6 +299,7 @@ function showTabs() {
       tab.tabIndex = tab === chosen ? 0 : -1;
       find(tab.getAttribute("aria-controls")).hidden = tab !== chosen;
     }
+    find(chosen.getAttribute("aria-controls")).dispatchEvent(new Event("shown"));
   };
   tabs.forEach((tab, place) => {
     tab.addEventListener("click", () => select(tab));

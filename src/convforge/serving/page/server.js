@@ -1,12 +1,14 @@
 /** A classifier on a server: every picture is sent there, and the answer waited for. */
 
 const SENT_AS_IS = ["image/jpeg", "image/png", "image/gif", "image/bmp", "image/webp"];
+const MOST_MAPS = 64; // that are asked for of a layer
 const TRIES = 5; // of a request that the server has no room for
 
 /** What the page needs of a classifier; `predict` and `selftest` answer later. */
 export class Remote {
-  /** Behind a time, in words. */
+  /** Behind a time, in words, and behind what is computed there. */
   where = "to the server and back";
+  place = "on the server";
 
   constructor({ card, layers, inputShape }) {
     this.card = card;
@@ -26,18 +28,42 @@ export class Remote {
    * kind, else as PNG; frames and covered pictures as bare pixels, for there are many of them.
    */
   async predict(image) {
-    const body = await packed(image);
-    const headers = { "Content-Type": body.type };
-    const answer = await ask(`predict?top=${this.classes.length}`, { method: "POST", headers, body });
+    const response = await ask(`predict?top=${this.classes.length}`, await posted(image));
+    const answer = await response.json();
     const probabilities = new Float32Array(this.classes.length);
     for (const { index, probability } of answer.images[0].predictions) {
       probabilities[index] = probability;
     }
     return probabilities;
   }
+
+  /** What a layer gives for a picture, the first maps of it; -1 is what the network is given. */
+  async maps(image, layer) {
+    const path = `layers/${layer}/maps?channels=${MOST_MAPS}`;
+    const response = await ask(path, await posted(image));
+    return numbers(await response.arrayBuffer());
+  }
+
+  /** Milliseconds of every layer, on the server. */
+  async times() {
+    return (await (await ask("layers/times")).json()).ms;
+  }
 }
 
-/** What the server answers. Throws an Error in words for people. */
+/** {shape, data} of a NumPy file of float32: its head is text behind ten bytes, then the numbers. */
+function numbers(file) {
+  const length = new DataView(file).getUint16(8, true);
+  const head = new TextDecoder().decode(new Uint8Array(file, 10, length));
+  const shape = head.match(/'shape': \(([^)]*)\)/)[1].split(",").filter((part) => part.trim());
+  return { shape: shape.map(Number), data: new Float32Array(file, 10 + length) };
+}
+
+async function posted(image) {
+  const body = await packed(image);
+  return { method: "POST", headers: { "Content-Type": body.type }, body };
+}
+
+/** The server's answer. Throws an Error in words for people. */
 async function ask(path, options) {
   for (let tries = 1; ; tries++) {
     let response;
@@ -47,7 +73,7 @@ async function ask(path, options) {
       throw new Error("The server does not answer: it may have been stopped.");
     }
     if (response.ok) {
-      return response.json();
+      return response;
     }
     const seconds = response.headers.get("Retry-After");
     if (!seconds || tries === TRIES) {

@@ -1,0 +1,88 @@
+"""Routes that look inside the model: its layers, their maps for a picture, their times.
+
+GET  /layers                what each layer does, in the order in which they are computed
+GET  /layers/times          milliseconds of each, on the server
+POST /layers/{layer}/maps   picture → maps, as a NumPy file; layer -1 is what the network is given
+"""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import Response
+
+from convforge.errors import RequestError
+from convforge.serving import schemas
+from convforge.serving.responses import Json
+from convforge.serving.service import Service
+from convforge.serving.uploads import RAW, read_pictures
+
+IMAGES = ("image/jpeg", "image/png", "image/webp", RAW)
+BINARY = {"type": "string", "format": "binary"}
+MAPS = {
+    "requestBody": {
+        "required": True,
+        "content": {kind: {"schema": BINARY} for kind in IMAGES},
+    },
+    "responses": {
+        "200": {
+            "description": "float32 [N, C, H, W] or [N, F], as numpy.load reads it.",
+            "content": {RAW: {"schema": BINARY}},
+        }
+    },
+}
+MOST_CHANNELS = 4096
+
+
+def refusals(*codes: int) -> dict[int | str, dict[str, Any]]:
+    """How refusals with these statuses are documented."""
+    return {code: {"model": schemas.Error} for code in codes}
+
+
+def service_of(request: Request) -> Service:
+    """What the request is to be answered by."""
+    service: Service = request.app.state.service
+    return service
+
+
+router = APIRouter(prefix="/layers", tags=["Inside"])
+
+
+@router.get("", response_model=list[dict[str, Any]])
+async def layers(request: Request) -> Response:
+    """What each layer does: shapes, windows, parameters, multiply-adds, receptive field."""
+    service = service_of(request)
+    return Json([asdict(layer) for layer in service.runtime.layers])
+
+
+@router.get("/times", response_model=schemas.Times, responses=refusals(503))
+async def times(request: Request) -> Response:
+    """Milliseconds that each layer takes on the server, alone with one picture."""
+    service = service_of(request)
+    return Json(await service.workers.run(service.times))
+
+
+@router.post(
+    "/{layer}/maps",
+    response_class=Response,
+    responses=refusals(400, 404, 408, 413, 415, 422, 503),
+    openapi_extra=MAPS,
+)
+async def maps(
+    request: Request,
+    layer: Annotated[int, Path(description="From 0; -1 is what the network is given.")],
+    channels: Annotated[
+        int, Query(ge=1, le=MOST_CHANNELS, description="At most so many, the first ones.")
+    ] = 64,
+) -> Response:
+    """The maps that a layer gives for one picture."""
+    service = service_of(request)
+    count = len(service.runtime.layers)
+    if not -1 <= layer < count:
+        raise RequestError(f"there is no layer {layer}; they are -1 to {count - 1}", status=404)
+    service.workers.check_room()
+    pictures = await read_pictures(request, max_files=1, timeout_s=service.settings.timeout_s)
+    found = await service.workers.run(
+        lambda: service.maps(pictures[0], layer=layer, channels=channels)
+    )
+    return Response(found, media_type=RAW)

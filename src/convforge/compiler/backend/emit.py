@@ -22,7 +22,7 @@ from convforge.compiler.backend.schedule import Lifetime
 from convforge.compiler.backend.selftest import HEIGHT, SEED, WIDTH
 from convforge.compiler.c.writer import Writer, c_float, c_string
 from convforge.compiler.kernels.epilogue import epilogue_functions
-from convforge.compiler.kernels.family import LANES, Layout, signature
+from convforge.compiler.kernels.family import Layout, signature
 from convforge.compiler.kernels.resize import emit_preprocess, scratch_bytes
 
 if TYPE_CHECKING:
@@ -224,7 +224,6 @@ def _emit_constants(
         "CF_INPUT_FLOATS": math.prod(program.input_shape),
         "CF_OUTPUT_FLOATS": math.prod(program.output_shape),
         "CF_ARENA_BYTES": plan.arena_bytes,
-        "CF_LANES": LANES,
         "CF_INPUT_OFFSET": plan.offsets[program.input],
         "CF_SCRATCH_OFFSET": 0 if card is None else plan.offsets[_SCRATCH],
         "CF_TEST_SEED": f"{SEED}u",

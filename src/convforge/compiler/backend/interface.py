@@ -94,8 +94,8 @@ typedef struct {
 """
 
 LAYER_TYPE = """\
-/* Where a layer's result lies: bytes from the start of the arena or of the output; how many channels
- * of a cell are side by side; of bytes, what they stand for: scale * (byte - zero). */
+/* Where a layer's result lies: bytes from the start of the arena or of the output; how many
+ * channels of a cell are side by side; of bytes, what they stand for: scale * (byte - zero). */
 typedef struct {
     int64_t offset;
     int in_output, lanes, images, channels;

@@ -120,24 +120,55 @@ def test_multiply_adds_of_real_networks_grow_about_as_the_rule_says(network, fac
     assert grown > 1.2
 
 
-def test_the_largest_phi_within_a_budget_is_found_and_was_measured():
+@pytest.mark.parametrize("budget", [0.3, 2.0, 2.9, 3.0, 7.0, 20.0])
+@pytest.mark.parametrize("power", [0.6, 1.0])
+def test_a_phi_close_below_a_budget_is_found_by_few_measurements(budget, power):
     measured = []
 
     def cost(factors):
         measured.append(factors)
-        return 3 * factors.macs
+        return 0.05 + 3 * factors.macs**power
 
     rule = rule_of(depth=0, width=1, resolution=0)
-    phi = largest_phi(rule, cost, budget=2.0, low=-3, high=3)
-    assert math.log2(2 / 3) - 0.02 <= phi <= math.log2(2 / 3)
+    phi = largest_phi(rule.at, cost, budget=budget, low=-9, high=9)
     assert rule.at(phi) in measured
-    assert len(measured) < 14
+    assert 0.9 * budget <= cost(rule.at(phi)) <= budget
+    assert len(measured) <= 6
 
 
-def test_a_budget_beyond_either_end_ends_the_search_at_once():
-    rule = Rule()
-    assert largest_phi(rule, lambda one: one.macs, budget=1e-6, low=-2, high=2) is None
-    assert largest_phi(rule, lambda one: one.macs, budget=1e6, low=-2, high=2) == 2
+def test_a_cost_that_grows_in_steps_ends_with_the_largest_that_was_seen_to_fit():
+    measured = []
+
+    def cost(factors):
+        measured.append(math.ceil(math.log2(factors.macs) + 1e-9))
+        return 2.0 ** measured[-1]
+
+    phi = largest_phi(rule_of(depth=1, width=0, resolution=0).at, cost, budget=3.0, low=-4, high=4)
+    assert 0 < phi <= 1
+    assert len(measured) <= 9
+
+
+def test_a_budget_beyond_either_end_ends_the_search_there():
+    costs = []
+
+    def cost(factors):
+        costs.append(factors.macs)
+        return factors.macs
+
+    assert largest_phi(Rule().at, cost, budget=1e-6, low=-2, high=2) is None
+    assert len(costs) == 2
+    assert largest_phi(Rule().at, cost, budget=1e6, low=-2, high=2) == 2
+    assert len(costs) == 4
+
+
+@given(budget=st.floats(0.01, 100), low=st.floats(-4, 0), high=st.floats(0.1, 4))
+def test_what_is_found_is_within_the_budget_and_the_bounds(budget, low, high):
+    phi = largest_phi(Rule().at, lambda one: one.macs, budget=budget, low=low, high=high)
+    if phi is None:
+        assert Rule().at(low).macs > budget
+    else:
+        assert low <= phi <= high
+        assert Rule().at(phi).macs <= budget
 
 
 def test_clipping_keeps_every_factor_within_its_bounds():

@@ -146,31 +146,61 @@ def scaled_arguments(
 
 
 def largest_phi(
-    rule: Rule,
+    factors_at: Callable[[float], Factors],
     measure: Measure,
     *,
     budget: float,
     low: float,
     high: float,
-    tolerance: float = 0.02,
+    close: float = 0.9,
+    most: int = 8,
 ) -> float | None:
-    """The largest phi from `low` to `high` at which `measure` stays within `budget`, by bisection.
+    """A phi from `low` to `high` at which `measure` is within `budget`, and as large as may be.
 
-    `measure` gives what a network of these factors costs, such as milliseconds; it must not fall
-    as phi grows. None where not even `low` stays within it. The result is at most `tolerance`
-    below the true one, and always one that was measured.
+    `factors_at` is a rule's `at`, or another road through the space; `measure` gives what a network
+    of these factors costs, such as milliseconds, and must not fall as phi grows. From 0 on, each
+    next phi is where a straight line through the last two costs, both as powers of 2, would meet
+    the budget. It ends with a cost of at least the share `close` of the budget, or after `most`
+    measurements, with the largest phi that was measured within. None where `low` is not within.
     """
-    if measure(rule.at(low)) > budget:
-        return None
-    if measure(rule.at(high)) <= budget:
-        return high
-    while high - low > tolerance:
-        middle = (low + high) / 2
-        if measure(rule.at(middle)) <= budget:
-            low = middle
-        else:
-            high = middle
-    return low
+    tried: dict[float, float] = {}
+
+    def costs(phi: float) -> float:
+        tried[phi] = measure(factors_at(phi))
+        return tried[phi]
+
+    phi = min(max(0.0, low), high)
+    while len(tried) < most:
+        cost = costs(phi)
+        if close * budget <= cost <= budget or (cost <= budget and phi == high):
+            return phi
+        if cost > budget and phi == low:
+            return None
+        phi = _next(tried, budget=(1 + close) / 2 * budget, limit=budget, low=low, high=high)
+        if phi in tried:
+            break
+    within = [phi for phi, cost in tried.items() if cost <= budget]
+    if within:
+        return max(within)
+    return low if costs(low) <= budget else None
+
+
+def _next(
+    tried: dict[float, float], *, budget: float, limit: float, low: float, high: float
+) -> float:
+    """Where the cost should be `budget`, strictly between what is known to fit and what is not."""
+    floor = max((phi for phi, cost in tried.items() if cost <= limit), default=None)
+    ceiling = min((phi for phi, cost in tried.items() if cost > limit), default=None)
+    (here, cost), *_ = sorted(tried.items(), key=lambda pair: abs(math.log(pair[1] / budget)))
+    slope = 1.0
+    for there, other in tried.items():
+        if there != here and other != cost:
+            slope = max(math.log2(cost / other) / (here - there), 0.25)
+    phi = here + math.log2(budget / cost) / slope
+    if floor is not None and ceiling is not None:
+        margin = (ceiling - floor) / 8
+        return min(max(phi, floor + margin), ceiling - margin)
+    return min(max(phi, low), high)
 
 
 def pareto_front(

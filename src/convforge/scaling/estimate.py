@@ -1,0 +1,100 @@
+"""What a network would take, from those that were measured: so that few have to be compiled.
+
+    ms ≈ ms of the nearest measured one * work / its work
+    work = multiply-adds + 16 a value that a layer gives + 50,000 a layer
+
+The weights are those of a processor with wide vectors; the nearer the nearest, the less they
+matter. A network is counted on torch's meta device, without memory or arithmetic.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from convforge.networks.catalog import create
+from convforge.scaling.latency import Cost
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+A_VALUE = 16  # multiply-adds that take as long as moving a value
+A_LAYER = 50_000  # multiply-adds that take as long as beginning a layer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """Counts of a network; `signature` is equal for networks that are one and the same."""
+
+    macs: int
+    values: int
+    layers: int
+    parameters: int
+    signature: str
+
+    @property
+    def work(self) -> float:
+        """What the time is taken to grow with."""
+        return float(self.macs + A_VALUE * self.values + A_LAYER * self.layers)
+
+
+def size_of(network: str, arguments: Mapping[str, Any]) -> Size:
+    """Count a network of the catalogue. Raises as `networks.create` does."""
+    with torch.device("meta"):
+        net = create(network, **arguments).eval()
+        outputs: list[tuple[int, int]] = []  # values, multiply-adds
+
+        def count(layer: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
+            weight: Tensor = layer.weight  # type: ignore[assignment]
+            outputs.append((output.numel(), output.numel() * weight[0].numel()))
+
+        for layer in net.modules():
+            if isinstance(layer, (nn.Conv2d, nn.Linear)):
+                layer.register_forward_hook(count)
+        net(torch.empty(1, *net.input_shape))
+    shapes = [(name, list(value.shape)) for name, value in net.state_dict().items()]
+    text = json.dumps([network, net.input_shape, shapes])
+    return Size(
+        macs=sum(macs for _, macs in outputs),
+        values=sum(values for values, _ in outputs),
+        layers=len(outputs),
+        parameters=sum(p.numel() for p in net.parameters()),
+        signature=hashlib.sha256(text.encode()).hexdigest(),
+    )
+
+
+class Estimate:
+    """Costs that were measured, by the size of their network, and those of others from them."""
+
+    def __init__(self) -> None:
+        self._known: dict[Size, Cost] = {}
+
+    def add(self, size: Size, cost: Cost) -> None:
+        """Take in what was measured."""
+        self._known[size] = cost
+
+    def measured(self, size: Size) -> Cost | None:
+        """What was measured of this network."""
+        return self._known.get(size)
+
+    def cost(self, size: Size) -> Cost:
+        """Measured, or estimated from the nearest one; there must be one."""
+        if size in self._known:
+            return self._known[size]
+        near = min(self._known, key=lambda one: abs(math.log(one.work / size.work)))
+        cost = self._known[near]
+        code = cost.file_bytes - 4 * near.parameters
+        return Cost(
+            ms=cost.ms * size.work / near.work,
+            file_bytes=4 * size.parameters + code,
+            macs=size.macs,
+            parameters=size.parameters,
+        )

@@ -71,7 +71,7 @@ class Fitter:
         measured: dict[float, float] = {}
         for _ in range(TRIES):
             phi = largest_phi(
-                mix.at, self._expected_use, budget=aim, low=low, high=high, close=0.97, most=12
+                mix.at, self._expected_use, budget=aim, low=low, high=high, close=0.95, most=6
             )
             phi = low if phi is None else phi
             if phi in measured:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 A_VALUE = 16  # multiply-adds that take as long as moving a value
 A_LAYER = 50_000  # multiply-adds that take as long as beginning a layer
 
+# They change no shape and have no multiply-adds; on the meta device most of the time is theirs.
+_UNCOUNTED = (nn.BatchNorm2d, nn.Dropout, nn.ReLU, nn.ReLU6, nn.SiLU, nn.Sigmoid)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
@@ -47,28 +50,46 @@ class Size:
 
 
 def size_of(network: str, arguments: Mapping[str, Any]) -> Size:
-    """Count a network of the catalogue. Raises as `networks.create` does."""
+    """Count a network of the catalogue that takes inputs of any size.
+
+    Raises as `networks.create` does for all but the input's size.
+    """
+    fields = {**arguments}
+    side = fields.pop("input_size", None)
     with torch.device("meta"):
-        net = create(network, **arguments).eval()
-        outputs: list[tuple[int, int]] = []  # values, multiply-adds
-
-        def count(layer: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
-            weight: Tensor = layer.weight  # type: ignore[assignment]
-            outputs.append((output.numel(), output.numel() * weight[0].numel()))
-
-        for layer in net.modules():
-            if isinstance(layer, (nn.Conv2d, nn.Linear)):
-                layer.register_forward_hook(count)
-        net(torch.empty(1, *net.input_shape))
+        net = create(network, **fields).eval()
     shapes = [(name, list(value.shape)) for name, value in net.state_dict().items()]
-    text = json.dumps([network, net.input_shape, shapes])
+    parameters = sum(p.numel() for p in net.parameters())
+    channels, default, _ = net.input_shape
+    input_shape = (channels, side or default, side or default)
+    counts = _counts(net, input_shape)
+    text = json.dumps([network, input_shape, shapes])
     return Size(
-        macs=sum(macs for _, macs in outputs),
-        values=sum(values for values, _ in outputs),
-        layers=len(outputs),
-        parameters=sum(p.numel() for p in net.parameters()),
+        macs=sum(macs for _, macs in counts),
+        values=sum(values for values, _ in counts),
+        layers=len(counts),
+        parameters=parameters,
         signature=hashlib.sha256(text.encode()).hexdigest(),
     )
+
+
+def _counts(net: nn.Module, input_shape: tuple[int, int, int]) -> list[tuple[int, int]]:
+    """(values, multiply-adds) of each convolution and linear layer; the network is used up."""
+    counts: list[tuple[int, int]] = []
+
+    def count(layer: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
+        weight: Tensor = layer.weight  # type: ignore[assignment]
+        counts.append((output.numel(), output.numel() * weight[0].numel()))
+
+    for parent in list(net.modules()):
+        for name, layer in parent.named_children():
+            if isinstance(layer, _UNCOUNTED):
+                setattr(parent, name, nn.Identity())
+            elif isinstance(layer, (nn.Conv2d, nn.Linear)):
+                layer.register_forward_hook(count)
+    with torch.no_grad():
+        net(torch.empty(1, *input_shape, device="meta"))
+    return counts
 
 
 class Estimate:

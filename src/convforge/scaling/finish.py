@@ -63,6 +63,16 @@ class Places:
                 )
 
 
+def is_native(target: Target) -> bool:
+    """Whether its artifacts are libraries for this machine."""
+    return target.form == "library" and not target.triple
+
+
+def name_of(target: Target) -> str:
+    """The name that `compile` knows a target by: a machine's own one is "native"."""
+    return "native" if is_native(target) else target.name
+
+
 def whole_cost(
     network: str, arguments: Mapping[str, Any], *, num_classes: int, in_channels: int, threads: int
 ) -> dict[str, float]:
@@ -91,9 +101,9 @@ def build(
     An artifact that runs elsewhere is measured by its twin for this machine.
     """
     made = compile_model(
-        classifier, classifier.with_name(name), target=target.name, threads=threads
+        classifier, classifier.with_name(name), target=name_of(target), threads=threads
     )
-    if target.form == "library" and not target.triple:
+    if is_native(target):
         return made.path, made.file_bytes, _shipped_ms(made.path, threads=threads, budget=budget)
     with tempfile.TemporaryDirectory(prefix="convforge-") as folder:
         twin = Path(folder) / "twin.so"

@@ -25,14 +25,17 @@ if TYPE_CHECKING:
 class Ledger:
     """Records in `folder`, which is made; `identity` is plain JSON of what is searched for.
 
-    `spent` counts the seconds of all runs of this search until their last record, and of this one.
+    `started` is when this run began, by `time.monotonic`; `spent` counts its seconds, and those of
+    earlier runs of this search until their last record.
     Raises OutputError where the folder cannot be made or is of another search.
     """
 
-    def __init__(self, folder: Path, *, identity: Mapping[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, *, identity: Mapping[str, Any], started: float | None = None
+    ) -> None:
         self.folder = folder
         self._records = folder / "records"
-        self._started = time.monotonic()
+        self._started = time.monotonic() if started is None else started
         try:
             self._records.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -63,7 +63,8 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values; `from_json` reads it back."""
-        return dataclasses.asdict(self)
+        rungs = [dataclasses.asdict(rung) for rung in self.rungs]
+        return {**dataclasses.asdict(self), "rungs": rungs}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:

@@ -6,6 +6,7 @@ smallest fits? → candidates → plan → search → the winner whole → train
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from convforge.errors import RecipeError
 from convforge.images import source
 from convforge.scaling.budget import Budget
 from convforge.scaling.candidates import Fitter
-from convforge.scaling.finish import Places
+from convforge.scaling.finish import Places, name_of
 from convforge.scaling.latency import Stopwatch
 from convforge.scaling.ledger import Ledger, remove
 from convforge.scaling.space import MIXES, named_mixes, smallest_factors
@@ -74,11 +75,9 @@ def scale(
     budget, naming what would be, or where the winner is not when it is finished; RecipeError where
     the time is not enough for an epoch; what `train` and `compile` raise; Interrupted.
     """
-    budget, compound, found = (
-        Budget(max_ms=max_ms, max_mb=max_mb),
-        rule or Rule(),
-        find_target(target),
-    )
+    started = time.monotonic()
+    budget, compound = Budget(max_ms=max_ms, max_mb=max_mb), rule or Rule()
+    found = find_target(target)
     roads = named_mixes(mixes, rule=compound)
     scaled_arguments(network, Factors(), input_size=input_size)
     _check_time(max_train, epochs=epochs)
@@ -96,17 +95,15 @@ def scale(
     )
     tell(progress, f"measuring the smallest {network}")
     fitter.check()
-    identity = {
-        **{"max_train": max_train, "target": found.name, "threads": threads},
-        **_identity(fitter, images, compound=compound, mixes=roads, recipe=chosen),
-    }
+    identity = _identity(fitter, images, compound=compound, mixes=roads, recipe=chosen)
+    identity |= {"max_train": max_train, "target": name_of(found), "threads": threads}
     work = Work(
         images=images,
         recipe=chosen,
         device=training_device,
         limit=max_train,
         fitter=fitter,
-        ledger=_ledger(places.folder, identity, force=force),
+        ledger=_ledger(places.folder, identity, started=started, force=force),
         target=found,
         threads=threads,
         progress=progress,
@@ -120,10 +117,10 @@ def _places(output: Path, *, target: Target, force: bool) -> Places:
     return places
 
 
-def _ledger(folder: Path, identity: Mapping[str, Any], *, force: bool) -> Ledger:
+def _ledger(folder: Path, identity: Mapping[str, Any], *, started: float, force: bool) -> Ledger:
     if force:
         remove(folder)
-    return Ledger(folder, identity=identity)
+    return Ledger(folder, identity=identity, started=started)
 
 
 def _identity(

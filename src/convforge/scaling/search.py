@@ -39,11 +39,9 @@ class Standing:
     @property
     def rank(self) -> tuple[int, float, float]:
         """Larger is better: rungs, accuracy on the last, and of equals the faster one."""
-        return (
-            len(self.scores),
-            self.scores[-1] if self.scores else 0.0,
-            -self.candidate.cost.ms,
-        )
+        if not self.scores:
+            return 0, 0.0, 0.0
+        return len(self.scores), self.scores[-1], -self.candidate.cost.ms
 
 
 def search(
@@ -71,7 +69,7 @@ def search(
             able = able[: math.ceil(len(able) / KEEP)]
             if len(able) < 2 or not _run(able, rung, score=score):
                 break
-    standings.sort(key=lambda one: (not one.candidate.reason, one.rank[:2]), reverse=True)
+    standings.sort(key=lambda one: (not one.candidate.reason, one.rank), reverse=True)
     return standings
 
 

@@ -16,7 +16,14 @@ from convforge.errors import BudgetError, Interrupted, PackageError
 from convforge.files import write_file
 from convforge.scaling.budget import MEGABYTE
 from convforge.scaling.candidates import Candidate, Fitter, without_twins
-from convforge.scaling.finish import Places, build, check_shipped, move, whole_cost
+from convforge.scaling.finish import (
+    Places,
+    build,
+    check_shipped,
+    move,
+    name_of,
+    whole_cost,
+)
 from convforge.scaling.plan import PROPOSALS, SHARE, TRIAL_S, Plan, plan_by_epochs, plan_by_time
 from convforge.scaling.report import save_report
 from convforge.scaling.result import Scaled, record_of
@@ -90,7 +97,7 @@ class Work:
             uri=self.images.uri,
             budget=self.fitter.budget,
             threads=self.threads,
-            target=self.target.name,
+            target=name_of(self.target),
             seed=self.recipe.seed,
             plan=plan,
             winner=winner.name,
@@ -187,6 +194,9 @@ class Work:
             whole = self.ledger.once(f"whole {candidate.name}", partial(self._whole, candidate))
             if budget.use(_with(candidate.cost, whole)) <= 1:
                 return candidate, whole
+            one.candidate = dataclasses.replace(
+                candidate, reason=f"is over the budget when whole: {whole['ms']:.3g} ms"
+            )
             tried.append(f"{candidate.name} takes {whole['ms']:.3g} ms")
         raise BudgetError(
             f"scale: whole and compiled, none of the candidates is within {budget.text()}: "

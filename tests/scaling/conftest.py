@@ -1,7 +1,7 @@
 """One thread, a cache of its own, and a machine whose every time is known.
 
-`made_up` replaces what takes long by what is computed: a network takes a tenth of a millisecond a
-million multiply-adds, a trial is right the more often the wider the network, and a clock moves only
+`made_up` replaces what takes long by what is computed: a network's time grows with multiply-adds,
+values and layers, a trial is right the more often the wider the network, and a clock moves only
 where a step says so.
 """
 
@@ -14,10 +14,12 @@ import torch
 from convforge.card import Card
 from convforge.classifier import Classifier
 from convforge.images.preprocess import Preprocess
+from convforge.networks.blocks import round_channels, round_repeats
 from convforge.networks.catalog import create
-from convforge.scaling import latency, ledger, work
-from convforge.scaling.estimate import size_of
+from convforge.scaling import candidates, latency, ledger, scale, work
+from convforge.scaling.estimate import Size
 from convforge.scaling.latency import Cost
+from convforge.scaling.space import SMALLEST
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -33,10 +35,24 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
+def made_up_size(network, arguments):
+    """About resnet20's, rounded as it is: 16 maps at first, 3 blocks a stage, 32 pixels."""
+    width = round_channels(16 * arguments["width"]) / 16
+    depth = round_repeats(3, depth=arguments["depth"]) / 3
+    side = arguments["input_size"] / 32
+    return Size(
+        macs=int(4.06e7 * depth * width**2 * side**2),
+        values=int(2e5 * depth * width * side**2),
+        layers=int(20 * depth),
+        parameters=int(2.7e5 * depth * width**2),
+        signature=f"{width} {depth} {side}",
+    )
+
+
 def made_up_cost(network, arguments):
-    size = size_of(network, arguments)
+    size = made_up_size(network, arguments)
     return Cost(
-        ms=size.macs / 1e7,
+        ms=(size.macs + 8 * size.values + 30_000 * size.layers) / 1e7,
         file_bytes=4 * size.parameters + 100_000,
         macs=size.macs,
         parameters=size.parameters,
@@ -106,6 +122,9 @@ def made_up(monkeypatch):
         return found.measure(watch, arguments)
 
     monkeypatch.setattr(latency.Stopwatch, "measure", measure)
+    monkeypatch.setattr(candidates, "size_of", made_up_size)
+    monkeypatch.setattr(scale, "smallest_factors", lambda *_, **__: SMALLEST)
+    monkeypatch.setattr(work, "_report", lambda folder, _: folder / "report.html")
     monkeypatch.setattr(work, "pass_seconds", lambda *_, **__: 1e-4)
     for name in ("top1_of", "whole_cost", "train", "build"):
         monkeypatch.setattr(work, name, getattr(found, name))

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from convforge.scaling.space import Mix
 
 CLOSE = 0.88  # of what is aimed at: a candidate that takes as much is not made larger
-TRIES = 3  # networks of a mix that are compiled, at most, and its smallest where none of them fits
+TRIES = 3  # networks of a mix that are compiled, at most, once one of them fits
+MOST_TRIES = 6  # where none does
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,26 +70,36 @@ class Fitter:
         low, high = mix.bounds(self.smallest)
         aim = AIM * mix.share
         measured: dict[float, float] = {}
-        for _ in range(TRIES):
-            phi = largest_phi(
-                mix.at, self._expected_use, budget=aim, low=low, high=high, close=0.95, most=6
+        while len(measured) < MOST_TRIES:
+            within = [phi for phi, use in measured.items() if use <= aim]
+            beyond = [phi for phi, use in measured.items() if use > aim]
+            if len(measured) >= TRIES and within:
+                break
+            phi = self._next(
+                mix, aim=aim, low=max(within, default=low), high=min(beyond, default=high)
             )
-            phi = low if phi is None else phi
             if phi in measured:
                 break
             measured[phi] = self._use(mix.at(phi))
-            if CLOSE * aim <= measured[phi] <= aim or (phi == high and measured[phi] <= aim):
+            if CLOSE * aim <= measured[phi] <= aim:
                 break
         within = [phi for phi, use in measured.items() if use <= aim]
         if not within and self._use(mix.at(low)) <= aim:
             within = [low]
-        return self._made(mix, max(within) if within else low, fits=bool(within))
+        return self._made(mix, max(within, default=low), fits=bool(within))
 
     def check(self) -> None:
         """Raise BudgetError where the smallest network is over the budget."""
         self._use(self.smallest)
         cost = self.estimate.cost(self._size(self.smallest))
         self.budget.check_smallest(cost, network=self.network)
+
+    def _next(self, mix: Mix, *, aim: float, low: float, high: float) -> float:
+        """Which phi to measure next: the largest that is expected to fit."""
+        phi = largest_phi(
+            mix.at, self._expected_use, budget=aim, low=low, high=high, close=0.95, most=6
+        )
+        return low if phi is None else phi
 
     def _made(self, mix: Mix, phi: float, *, fits: bool) -> Candidate:
         factors = mix.at(phi)

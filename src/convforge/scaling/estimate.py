@@ -102,6 +102,10 @@ class Estimate:
         """Take in what was measured."""
         self._known[size] = cost
 
+    def known(self) -> list[tuple[Size, Cost]]:
+        """All that were measured, in that order."""
+        return list(self._known.items())
+
     def measured(self, size: Size) -> Cost | None:
         """What was measured of this network."""
         return self._known.get(size)

@@ -16,6 +16,7 @@ from convforge.errors import BudgetError, Interrupted, PackageError
 from convforge.files import write_file
 from convforge.scaling.budget import MEGABYTE
 from convforge.scaling.candidates import Candidate, Fitter, without_twins
+from convforge.scaling.estimate import Size
 from convforge.scaling.finish import (
     Places,
     build,
@@ -24,6 +25,7 @@ from convforge.scaling.finish import (
     name_of,
     whole_cost,
 )
+from convforge.scaling.latency import Cost
 from convforge.scaling.plan import PROPOSALS, SHARE, TRIAL_S, Plan, plan_by_epochs, plan_by_time
 from convforge.scaling.report import save_report
 from convforge.scaling.result import Scaled, record_of
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
     from convforge.compiler.backend.target import Target
     from convforge.images.dataset import Images
     from convforge.images.threads import Progress
-    from convforge.scaling.latency import Cost
     from convforge.scaling.ledger import Ledger
     from convforge.scaling.search import Standing
     from convforge.scaling.space import Mix
@@ -115,11 +116,23 @@ class Work:
         return found
 
     def _candidate(self, road: Mix) -> Candidate:
+        """Of a road; what was measured for it is recorded, for later estimates go by it."""
+        estimate = self.fitter.estimate
+
         def compute() -> dict[str, Any]:
             tell(self.progress, f"fitting {road.name} to the budget")
-            return self.fitter.candidate(road).to_json()
+            before = len(estimate.known())
+            candidate = self.fitter.candidate(road).to_json()
+            new = [
+                (dataclasses.asdict(size), dataclasses.asdict(cost))
+                for size, cost in estimate.known()[before:]
+            ]
+            return {"candidate": candidate, "measured": new}
 
-        return Candidate.from_json(self.ledger.once(f"candidate {road.name}", compute))
+        record = self.ledger.once(f"candidate {road.name}", compute)
+        for size, cost in record["measured"]:
+            estimate.add(Size(**size), Cost(**cost))
+        return Candidate.from_json(record["candidate"])
 
     def _plan(self, able: Sequence[Candidate], *, count: int) -> Plan:
         images = len(parts_of(self.images, seed=self.recipe.seed).splits["train"])

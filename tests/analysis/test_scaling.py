@@ -14,20 +14,16 @@ from convforge.analysis.scaling import (
     scaled_arguments,
 )
 from convforge.errors import NetworkError
-from convforge.networks.catalog import CATALOG, create
+from convforge.networks.catalog import CATALOG
 from convforge.networks.efficientnet import compound_scaling
+from convforge.scaling.estimate import size_of
 
 EVEN = Factors(depth=2, width=1.25, resolution=1.25)
 SCALED_MODULES = {"efficientnet", "mobilenet_v1", "mobilenet_v2", "resnet", "vgg"}
 
 
 def macs_of(network, factors):
-    import torch
-
-    from convforge.analysis.summary import describe
-
-    with torch.device("meta"):
-        return describe(create(network, **scaled_arguments(network, factors))).macs
+    return size_of(network, {"num_classes": 10, **scaled_arguments(network, factors)}).macs
 
 
 @pytest.mark.parametrize("phi", [-2, 0, 1, 3.5])
@@ -146,6 +142,20 @@ def test_a_cost_that_grows_in_steps_ends_with_the_largest_that_was_seen_to_fit()
     phi = largest_phi(rule_of(depth=1, width=0, resolution=0).at, cost, budget=3.0, low=-4, high=4)
     assert 0 < phi <= 1
     assert len(measured) <= 9
+
+
+@pytest.mark.parametrize("budget", [0.4, 0.9, 3.0, 40.0])
+def test_a_cost_that_stays_for_a_while_is_walked_past(budget):
+    rule = rule_of(depth=0, width=1, resolution=0)
+
+    def cost(factors):
+        return max(round(2 * factors.width), 1) ** 2 / 2
+
+    phi = largest_phi(rule.at, cost, budget=budget, low=-4, high=6, most=6)
+    if budget < 0.5:
+        assert phi is None
+    else:
+        assert 0.4 * budget <= cost(rule.at(phi)) <= budget
 
 
 def test_a_budget_beyond_either_end_ends_the_search_there():

@@ -8,7 +8,7 @@ from convforge.errors import NetworkError
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["resnet21", "digits", "--max-ms", "1"], "did you mean resnet20"),
+        (["resnet21", "digits", "--max-ms", "1"], "no network is named 'resnet21'; did you mean"),
         (["resnet20", "digits"], "give --max-ms, --max-mb, or both"),
         (["resnet20", "digits", "--max-ms", "1", "--max-train", "soon"], "--max-train soon: exp"),
         (["lenet5", "digits", "--max-ms", "1"], "lenet5: cannot be scaled"),

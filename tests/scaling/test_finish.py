@@ -53,6 +53,7 @@ def test_an_artifact_over_the_budget_is_refused_with_both_times():
         check_shipped(cost, chosen_ms=1.9, budget=Budget(max_ms=2))
 
 
+@pytest.mark.slow
 def test_a_tiny_network_costs_untrained_what_its_classifier_does(tmp_path, make_classifier):
     """The one test here that compiles: by one level, whole, and as a classifier."""
     before = torch.random.get_rng_state()

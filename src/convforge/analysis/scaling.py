@@ -33,6 +33,8 @@ GROWTH = 2.0  # of multiply-adds, from one coefficient to the next
 SIDE_STEP = 8  # pixels; sides of scaled inputs are multiples of it, as `small_images` needs
 SMALLEST_SIDE = 8  # pixels
 
+_STEP = 0.0625  # of phi, the first one where the costs so far say nothing
+
 
 @dataclass(frozen=True, kw_only=True)
 class Factors:
@@ -200,6 +202,9 @@ def _next(
     if floor is not None and ceiling is not None:
         margin = (ceiling - floor) / 8
         return min(max(phi, floor + margin), ceiling - margin)
+    # Rounded networks stay the same for a while: steps grow until one differs.
+    step = _STEP * 2.0 ** len(tried)
+    phi = max(phi, floor + step) if floor is not None else min(phi, (ceiling or 0.0) - step)
     return min(max(phi, low), high)
 
 

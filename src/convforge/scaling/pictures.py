@@ -21,9 +21,9 @@ from convforge.training.plots import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    Rows = Sequence[Mapping[str, Any]]
+    Named = tuple[str, Mapping[str, Any]]  # a letter and a row of the record
 
 
 def letters(count: int) -> list[str]:
@@ -40,31 +40,39 @@ def picture(record: Mapping[str, Any]) -> str:
     rows = record["candidates"]
     named = list(zip(letters(len(rows)), rows, strict=True))
     limit = record["budget"]["max_ms"]
+    trained = [(letter, row) for letter, row in named if row["scores"]]
     with drawing_settings():
         figure = new_figure(width=11, height=4.4)
-        left, right = figure.subplots(1, 2)
-        trained = [(letter, row) for letter, row in named if row["scores"]]
-        left.set(title="right answers after the first rung", xlabel="measured ms")
-        left.yaxis.set_major_formatter(percent)
-        front = [row for row in rows if row["name"] in record["front"]]
-        front.sort(key=lambda row: row["ms"])
-        left.plot(
-            [row["ms"] for row in front],
-            [row["scores"][0] for row in front],
-            color=ACCENT,
-            linewidth=1.2,
-        )
-        _points(left, trained, value=lambda row: row["scores"][0])
-        right.set(title="million multiply-adds", xlabel="measured ms")
-        _points(right, named, value=lambda row: row["macs"] / 1e6)
-        for axes in (left, right):
+        panels = figure.subplots(1, 2 if trained else 1, squeeze=False)[0].tolist()
+        if trained:
+            _accuracy(panels[0], trained, front=record["front"])
+        panels[-1].set(title="million multiply-adds", xlabel="measured ms")
+        _points(panels[-1], named, value=lambda row: row["macs"] / 1e6)
+        for axes in panels:
             if limit is not None:
                 axes.axvline(limit, color=WARM, linewidth=1, linestyle="--")
             axes.margins(0.12)
         return as_svg(figure, label="candidates by their measured milliseconds")
 
 
-def _points(axes: Any, named: Sequence[tuple[str, Mapping[str, Any]]], *, value: Any) -> None:
+def _accuracy(axes: Any, trained: Sequence[Named], *, front: Sequence[str]) -> None:
+    axes.set(title="right answers after the first rung", xlabel="measured ms")
+    axes.yaxis.set_major_formatter(percent)
+    rows = sorted(
+        (row for _, row in trained if row["name"] in front), key=lambda row: float(row["ms"])
+    )
+    axes.plot(
+        [row["ms"] for row in rows],
+        [row["scores"][0] for row in rows],
+        color=ACCENT,
+        linewidth=1.2,
+    )
+    _points(axes, trained, value=lambda row: row["scores"][0])
+
+
+def _points(
+    axes: Any, named: Sequence[Named], *, value: Callable[[Mapping[str, Any]], float]
+) -> None:
     for letter, row in named:
         won = row["state"] == "winner"
         fits = bool(row["scores"]) or won

@@ -10,7 +10,8 @@ from convforge.scaling.plan import SHARE, TRIAL_S, Plan, Rung, plan_by_epochs, p
 
 def by_time(**over):
     usual = {"limit": 900.0, "spent": 60.0, "a_pass": 0.004, "macs": 1000, "images": 9000}
-    return plan_by_time(**{**usual, "named": 6, "proposals": 3, **over})
+    usual |= {"named": 6, "proposals": 3, **over}
+    return plan_by_time(**{"usable": usual["images"] * 4 // 5, **usual})
 
 
 def seconds_of(plan, *, a_pass):

@@ -3,8 +3,16 @@ import json
 import pytest
 
 import convforge as cf
-from convforge.errors import BudgetError, InputError, NetworkError, OutputError, RecipeError
+from convforge.errors import (
+    BudgetError,
+    InputError,
+    Interrupted,
+    NetworkError,
+    OutputError,
+    RecipeError,
+)
 from convforge.images import source
+from convforge.scaling import work
 from convforge.scaling.report import report_html
 
 
@@ -129,10 +137,26 @@ def test_a_candidate_that_misses_when_whole_gives_way_to_the_next(scale, made_up
     assert found[0]["state"] == "is over the budget when whole: 3.01 ms"
 
 
+def test_the_winner_stays_the_winner_when_its_training_goes_on(scale, made_up, monkeypatch):
+    def stopped(*_, **__):
+        raise Interrupted("stopped after step 3", signal=15)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(work, "train", stopped)
+        with pytest.raises(Interrupted, match="the same command goes on from there") as caught:
+            scale()
+    assert caught.value.signal == 15
+    made_up.whole_factor = 9.0  # is not asked again
+    found = scale()
+    assert found.record["candidates"][0]["state"] == "winner"
+
+
 def test_where_all_miss_it_says_so(scale, made_up):
     made_up.whole_factor = 9.0
     with pytest.raises(BudgetError, match=r"none of the candidates is within 3 ms: .* takes"):
         scale()
+    made_up.whole_factor = 1.0
+    assert scale().ms <= 3.0
 
 
 def test_a_finished_artifact_that_misses_is_refused_and_its_training_kept(scale, made_up):

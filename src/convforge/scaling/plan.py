@@ -85,14 +85,16 @@ def plan_by_time(
     a_pass: float,
     macs: int,
     images: int,
+    usable: int,
     named: int,
     proposals: int,
 ) -> Plan:
     """Within `limit` seconds, `spent` of them gone: as long rungs as SHARE of it has room for.
 
-    `a_pass` is the time in which the largest candidate, of `macs`, learns from one image. There are
-    fewer candidates where there is no time to compare all. Raises RecipeError where the rest of the
-    time is not enough for one epoch of the winner.
+    The winner is trained on `images`, candidates on `usable` of them at most. `a_pass` is the time
+    in which the largest candidate, of `macs`, learns from one image. There are fewer candidates
+    where there is no time to compare all. Raises RecipeError where the rest of the time is not
+    enough for one epoch of the winner.
     """
     an_epoch = a_pass * images
     rest = (1 - SHARE) * limit - max(0.0, spent - SHARE * limit)
@@ -112,7 +114,7 @@ def plan_by_time(
         passes = free / a_pass / (begin + KEEP * second)
         if passes >= FEWEST_PASSES:
             return Plan(
-                rungs=_rungs(passes, images=images),
+                rungs=_rungs(passes, images=usable),
                 candidates=begin,
                 proposals=max(0, begin - named),
                 macs=macs,

@@ -59,7 +59,7 @@ def budget_text(record: Mapping[str, Any]) -> str:
 def _head(record: Mapping[str, Any]) -> str:
     winner = next(row for row in record["candidates"] if row["state"] == "winner")
     figures = [
-        ("time an image", f"{record['ms']:.3g} ms", f"measured, {record['threads']} thread(s)"),
+        ("time an image", f"{record['ms']:.3g} ms", f"measured, threads: {record['threads']}"),
         ("artifact", f"{record['megabytes']:.3g} MB", f"target {record['target']}"),
     ]
     for part in ("val", "test"):
@@ -118,7 +118,8 @@ def _comparison(record: Mapping[str, Any]) -> str:
             "compare more. The first of those within the budget was trained.</p>"
         )
     said = [
-        f"rung {number}: {rung['images']:,} images, {rung['epochs']} epochs"
+        f"rung {number}: {rung['images']:,} images, {rung['epochs']} "
+        f"epoch{'s' * (rung['epochs'] != 1)}"
         for number, rung in enumerate(plan["rungs"], start=1)
     ]
     equal = (
@@ -129,7 +130,7 @@ def _comparison(record: Mapping[str, Any]) -> str:
     )
     return (
         "<h2>How they were compared</h2><p>By training from scratch on a part of the images, and "
-        "measuring on another part of those to train on. "
+        "measuring on another part of those to train on: "
         f"{escape('; '.join(said))}{equal}. The best third of a rung went on to the next.</p>"
     )
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from convforge.classifier import Classifier
@@ -135,11 +134,11 @@ class Work:
         return Candidate.from_json(record["candidate"])
 
     def _plan(self, able: Sequence[Candidate], *, count: int) -> Plan:
-        images = len(parts_of(self.images, seed=self.recipe.seed).splits["train"])
+        usable = len(parts_of(self.images, seed=self.recipe.seed).splits["train"])
         proposals = PROPOSALS if count > 1 else 0
         if self.limit is None:
             return plan_by_epochs(
-                self.recipe.epochs, images=images, named=len(able), proposals=proposals
+                self.recipe.epochs, images=usable, named=len(able), proposals=proposals
             )
         tell(self.progress, "timing training steps")
         largest = max(able, key=lambda one: one.cost.macs)
@@ -156,6 +155,7 @@ class Work:
             a_pass=seconds,
             macs=largest.cost.macs,
             images=len(self.images.splits["train"]),
+            usable=usable,
             named=len(able),
             proposals=proposals,
         )
@@ -196,16 +196,25 @@ class Work:
         return float(seconds / sum(record["passes"] for record in done))
 
     def _choose(self, standings: Sequence[Standing]) -> tuple[Candidate, Mapping[str, float]]:
-        """The best candidate whose whole artifact, untrained, is within the budget."""
+        """The best candidate whose whole artifact, untrained, is within the budget.
+
+        Once chosen it stays, as its training may be under way; what missed is measured anew.
+        """
         budget = self.fitter.budget
+        chosen = self.ledger.get("winner")
         tried = []
         for one in standings:
             candidate = one.candidate
             if candidate.reason:
                 continue
+            if chosen is not None and candidate.name == chosen["name"]:
+                return candidate, chosen["whole"]
+            if chosen is not None:
+                continue
             tell(self.progress, f"compiling {candidate.name}")
-            whole = self.ledger.once(f"whole {candidate.name}", partial(self._whole, candidate))
+            whole = self._whole(candidate)
             if budget.use(_with(candidate.cost, whole)) <= 1:
+                self.ledger.put("winner", {"name": candidate.name, "whole": whole})
                 return candidate, whole
             one.candidate = dataclasses.replace(
                 candidate, reason=f"is over the budget when whole: {whole['ms']:.3g} ms"
@@ -214,7 +223,7 @@ class Work:
         raise BudgetError(
             f"scale: whole and compiled, none of the candidates is within {budget.text()}: "
             f"{'; '.join(tried)}; the machine is busier than when they were measured: run the same "
-            "command with measure_again, or give more"
+            "command again when it is idle, or give more"
         )
 
     def _whole(self, candidate: Candidate) -> dict[str, float]:

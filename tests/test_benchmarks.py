@@ -146,3 +146,16 @@ def test_serving_asks_every_server_for_the_same_and_soaks_one(repository):
     assert soaked["well"]
     assert soaked["asked"] == soaked["answered"] + soaked["refused"]
     assert soaked["refused"] > 0
+
+
+@pytest.mark.slow
+def test_scaling_holds_the_search_against_width_alone(repository):
+    small = ("--network", "resnet20", "--max-ms", 1, "--max-train", 120, "--seeds", 0)
+    found = lines(repository, "scaling.py", "digits", *small)
+    assert [line["method"] for line in found] == ["all mixes", "width alone"]
+    for line in found:
+        assert 0 < line["ms"] <= line["max_ms"]
+        assert line["ms_again"] > 0
+        assert line["top1"] > 0.5
+    assert found[1]["winner"]["mix"] == "width"
+    assert found[1]["plan"]["rungs"] == []

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from convforge.onnx_export import export
     from convforge.pretrained import load_pretrained
     from convforge.runtime import Runtime
+    from convforge.scaling.scale import scale
     from convforge.training.trainer import train
 
 _HOMES = {
@@ -35,6 +36,7 @@ _HOMES = {
     "export": "convforge.onnx_export",
     "load": "convforge.loading",
     "load_pretrained": "convforge.pretrained",
+    "scale": "convforge.scaling.scale",
     "train": "convforge.training.trainer",
 }
 
@@ -50,6 +52,7 @@ __all__ = [
     "export",
     "load",
     "load_pretrained",
+    "scale",
     "train",
 ]
 

@@ -6,6 +6,7 @@
     │   ├── NetworkError        a network name, its arguments, or an input it cannot take
     │   ├── WeightsError        weights that do not fit the network
     │   ├── RecipeError         a training recipe with a value out of range
+    │   ├── BudgetError         a budget that no network of a family can meet
     │   ├── ClassifierError     a classifier file that is damaged or of another version
     │   ├── ArtifactError       a compiled artifact that is damaged or of another version
     │   ├── UnsupportedError    a model that the compiler does not understand, naming the layer
@@ -51,6 +52,10 @@ class WeightsError(InputError):
 
 class RecipeError(InputError):
     """A training recipe with a value out of range."""
+
+
+class BudgetError(InputError):
+    """A budget that is none, or that no network of a family can meet."""
 
 
 class ClassifierError(InputError):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from convforge.classifier import Classifier
-from convforge.cli.learn import _data_name, _time_limit
+from convforge.cli.learn import _time_limit, data_name
 from convforge.errors import Interrupted, RecipeError
 from convforge.loading import load
 from convforge.seal import ABI, seal
@@ -67,9 +67,9 @@ def test_the_file_is_called_like_the_data(cli, photos, monkeypatch):
 def test_data_has_a_name_wherever_it_lies(tmp_path, monkeypatch):
     (tmp_path / "cats.and.dogs").mkdir()
     monkeypatch.chdir(tmp_path / "cats.and.dogs")
-    assert _data_name("digits:3") == "digits"
-    assert _data_name(".") == "cats.and.dogs"
-    assert _data_name("../cats.and.dogs/") == "cats.and.dogs"
+    assert data_name("digits:3") == "digits"
+    assert data_name(".") == "cats.and.dogs"
+    assert data_name("../cats.and.dogs/") == "cats.and.dogs"
 
 
 def test_a_classifier_that_is_there_is_replaced_by_force_only(train, refused, photos, tmp_path):

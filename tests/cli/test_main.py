@@ -11,7 +11,7 @@ from convforge.version import __version__
 
 COMMANDS = (
     *("train", "evaluate", "predict", "explain", "compile", "export", "serve", "benchmark"),
-    *("list", "describe"),
+    *("scale", "list", "describe"),
 )
 PROGRAM = "from convforge.cli.main import main; main()"
 

@@ -66,7 +66,8 @@ def test_commands_exist_and_name_networks(course_map, commands_in, parse_command
         network = values.get("network") or (name == "describe" and values["what"])
         assert not network or network in CATALOG, words
     assert used == {
-        *("compile", "describe", "evaluate", "explain", "export", "list", "predict", "train"),
+        *("compile", "describe", "evaluate", "explain", "export", "list", "predict", "scale"),
+        "train",
     }
 
 
@@ -78,7 +79,15 @@ def test_unknown_commands_and_options_would_be_found(parse_command):
 
 @pytest.mark.parametrize(
     "name",
-    ["course-map.md", "arithmetic.md", "explanation.md", "images.md", "networks/*.md", "onnx.md"],
+    [
+        "course-map.md",
+        "arithmetic.md",
+        "explanation.md",
+        "images.md",
+        "networks/*.md",
+        "onnx.md",
+        "scaling.md",
+    ],
 )
 def test_links_lead_somewhere(name, folder):
     for path in folder.glob(name):

@@ -151,7 +151,7 @@ def train(
         "label_smoothing": smoothing,
         "seed": seed,
     }
-    limit, every = _time_limit(epochs, time_limit), _seconds(save_every, option="--save-every")
+    limit, every = _time_limit(epochs, time_limit), seconds_of(save_every, option="--save-every")
     measured: list[Measured] = []
     with console.progress_bar("loading torch") as progress:
         from convforge.training import journal, trainer  # noqa: PLC0415  (imports torch)
@@ -238,7 +238,7 @@ def _destinations(
 
     The file is refused before the work where it cannot be written or is there.
     """
-    file = output or Path(f"{_data_name(data)}.safetensors")
+    file = output or Path(f"{data_name(data)}.safetensors")
     check_destination(file)
     if file.exists() and not force:
         raise OutputError(
@@ -247,7 +247,7 @@ def _destinations(
     return file, run or file.with_suffix(".run")
 
 
-def _data_name(data: str) -> str:
+def data_name(data: str) -> str:
     """What to call a classifier of this data: the folder's own name, also where it is "."."""
     path = Path(data)
     return path.resolve().name if path.is_dir() else path.name.partition(":")[0] or "classifier"
@@ -264,13 +264,14 @@ def _time_limit(epochs: str | None, text: str | None) -> float | None:
             f"--time-limit {text}: sets the number of epochs itself; leave out --epochs {epochs}, "
             "or say --epochs auto"
         )
-    seconds = _seconds(text, option="--time-limit")
+    seconds = seconds_of(text, option="--time-limit")
     if seconds == 0:
         raise RecipeError(f"--time-limit {text}: leaves no time; expected one such as 20m")
     return seconds
 
 
-def _seconds(text: str, *, option: str) -> float:
+def seconds_of(text: str, *, option: str) -> float:
+    """Of 90s, 20m or 1h30m. Raises RecipeError, naming the option, for anything else."""
     found = re.fullmatch(r"(?=\d)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", text)
     if found is None:
         raise RecipeError(f"{option} {text}: expected a time such as 90s, 20m or 1h30m")

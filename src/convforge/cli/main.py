@@ -17,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from convforge.cli import console, explain, export, inspect, learn, measure, serve, ship
+from convforge.cli import console, explain, export, inspect, learn, measure, scale, serve, ship
 from convforge.errors import ConvforgeError, InputError, Interrupted
 from convforge.version import __version__
 
@@ -29,6 +29,7 @@ EXTRAS = {
     "onnx": "onnx",
     "onnxruntime": "export",
     "onnxscript": "export",
+    "optuna": "scale",
     "prometheus_client": "serve",
     "python_multipart": "serve",
     "sklearn": "train",
@@ -57,6 +58,7 @@ for command, epilog in (
     (export.export, export.EXPORT_EXAMPLES),
     (serve.serve, serve.SERVE_EXAMPLES),
     (measure.benchmark, measure.BENCHMARK_EXAMPLES),
+    (scale.scale, scale.SCALE_EXAMPLES),
     (inspect.list_networks, inspect.LIST_EXAMPLES),
     (inspect.describe, inspect.DESCRIBE_EXAMPLES),
 ):

@@ -1,0 +1,135 @@
+"""How long candidates are trained to be compared: rungs of a successive halving.
+
+Jamieson and Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter
+optimization"; Li et al. 2018, "Hyperband". All candidates are trained on the first rung, the best
+third of them on the next, three times as long. Every rung trains from scratch, with the learning
+rate's whole course, for a rate that has not fallen yet says little about the end.
+
+Under a time limit, what is equal on a rung is the arithmetic, as the winner's training is limited
+by time too: a network of half the multiply-adds sees every image twice as often. Without a limit,
+epochs are equal.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from convforge.errors import RecipeError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KEEP = 3  # one of so many goes on to the next rung, which is as many times as long
+SHARE = 0.35  # of a time limit is for the search, reading and compiling included
+PROPOSALS = 3  # mixes that are tried beyond those with names
+FEWEST_PASSES = 512  # images seen in training, below which a rung says nothing
+EPOCHS = 5  # of a first rung: of a part of the images, where all would take too long
+FEWEST_IMAGES = 256
+TRIAL_S = 2.0  # a trial takes beside its steps: reading, measuring
+_MOST = 4  # times the epochs of the largest candidate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rung:
+    """`images` to train on, and how often the largest candidate sees them."""
+
+    images: int
+    epochs: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The rungs, how many `candidates` begin, of them how many `proposals`.
+
+    `macs` are the multiply-adds of the largest candidate where arithmetic is to be equal, else 0;
+    `a_pass` are the seconds in which it learns from one image.
+    """
+
+    rungs: tuple[Rung, ...]
+    candidates: int
+    proposals: int
+    macs: int = 0
+    a_pass: float = 0.0
+
+    def epochs(self, rung: int, *, macs: int) -> int:
+        """Epochs on a rung of a candidate with so many multiply-adds."""
+        epochs = self.rungs[rung].epochs
+        if not self.macs:
+            return epochs
+        return max(1, min(round(epochs * self.macs / macs), _MOST * epochs))
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values; `from_json` reads it back."""
+        rungs = [dataclasses.asdict(rung) for rung in self.rungs]
+        return {**dataclasses.asdict(self), "rungs": rungs}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        """From what `to_json` gave."""
+        return cls(**{**fields, "rungs": tuple(Rung(**rung) for rung in fields["rungs"])})
+
+
+def plan_by_epochs(epochs: int, *, images: int, named: int, proposals: int) -> Plan:
+    """Without a time limit: rungs of a ninth and a third of the winner's `epochs`."""
+    rungs = tuple(Rung(images=images, epochs=max(1, epochs // share)) for share in (KEEP**2, KEEP))
+    return _single(named) or Plan(rungs=rungs, candidates=named + proposals, proposals=proposals)
+
+
+def plan_by_time(
+    *,
+    limit: float,
+    spent: float,
+    a_pass: float,
+    macs: int,
+    images: int,
+    usable: int,
+    named: int,
+    proposals: int,
+) -> Plan:
+    """Within `limit` seconds, `spent` of them gone: as long rungs as SHARE of it has room for.
+
+    The winner is trained on `images`, candidates on `usable` of them at most. `a_pass` is the time
+    in which the largest candidate, of `macs`, learns from one image. There are fewer candidates
+    where there is no time to compare all. Raises RecipeError where the rest of the time is not
+    enough for one epoch of the winner.
+    """
+    an_epoch = a_pass * images
+    rest = (1 - SHARE) * limit - max(0.0, spent - SHARE * limit)
+    if an_epoch > 0.9 * rest:
+        raise RecipeError(
+            f"max_train: one epoch takes about {an_epoch:.0f} s here, and of {limit:.0f} s in all "
+            f"{max(rest, 0):.0f} s are left for the winner's training; give at least "
+            f"{math.ceil((spent + 3 * an_epoch) / (1 - SHARE) / 60)}m, a faster budget, or fewer "
+            "images"
+        )
+    if found := _single(named):
+        return found
+    seconds = SHARE * limit - spent
+    for begin in range(named + proposals, 1, -1):
+        second = math.ceil(begin / KEEP)
+        free = seconds - TRIAL_S * (begin + second)
+        passes = free / a_pass / (begin + KEEP * second)
+        if passes >= FEWEST_PASSES:
+            return Plan(
+                rungs=_rungs(passes, images=usable),
+                candidates=begin,
+                proposals=max(0, begin - named),
+                macs=macs,
+                a_pass=a_pass,
+            )
+    return Plan(rungs=(), candidates=1, proposals=0)
+
+
+def _single(named: int) -> Plan | None:
+    return Plan(rungs=(), candidates=1, proposals=0) if named == 1 else None
+
+
+def _rungs(passes: float, *, images: int) -> tuple[Rung, ...]:
+    first = min(images, max(FEWEST_IMAGES, round(passes / EPOCHS)))
+    return tuple(
+        Rung(images=count, epochs=max(1, round(times * passes / count)))
+        for times, count in ((1, first), (KEEP, min(images, KEEP * first)))
+    )

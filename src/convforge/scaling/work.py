@@ -1,0 +1,328 @@
+"""A search under way: its steps, each of which passes through the ledger and is done once.
+
+candidates → plan → search → the winner whole → train → compile → measure → report
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from convforge.classifier import Classifier
+from convforge.errors import BudgetError, Interrupted, PackageError
+from convforge.files import write_file
+from convforge.scaling.budget import MEGABYTE
+from convforge.scaling.candidates import Candidate, Fitter, without_twins
+from convforge.scaling.estimate import Size
+from convforge.scaling.finish import (
+    Places,
+    build,
+    check_shipped,
+    move,
+    name_of,
+    whole_cost,
+)
+from convforge.scaling.latency import Cost
+from convforge.scaling.plan import PROPOSALS, SHARE, TRIAL_S, Plan, plan_by_epochs, plan_by_time
+from convforge.scaling.report import save_report
+from convforge.scaling.result import Scaled, record_of
+from convforge.scaling.search import search
+from convforge.scaling.trials import parts_of, pass_seconds, top1_of
+from convforge.training.journal import clear_states
+from convforge.training.trainer import train
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from convforge.compiler.backend.target import Target
+    from convforge.images.dataset import Images
+    from convforge.images.threads import Progress
+    from convforge.scaling.ledger import Ledger
+    from convforge.scaling.search import Standing
+    from convforge.scaling.space import Mix
+    from convforge.training.recipe import Recipe
+
+TRAINED = "classifier.safetensors"
+END_S = 3.0  # beside compiling, for measuring and the report
+
+
+def tell(progress: Progress | None, message: str) -> None:
+    """Say what is being done, to whom wants to know."""
+    if progress is not None:
+        progress(0, 0, message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """A search under way; every step that takes time passes through the ledger."""
+
+    images: Images
+    recipe: Recipe
+    device: str
+    limit: float | None
+    fitter: Fitter
+    ledger: Ledger
+    target: Target
+    threads: int
+    progress: Progress | None
+
+    def run(self, roads: Sequence[Mix], *, places: Places) -> Scaled:
+        """All of it."""
+        candidates = without_twins(self._candidates(roads))
+        able = [one for one in candidates if not one.reason]
+        if not able:
+            raise BudgetError(
+                f"scale: no mix of {', '.join(road.name for road in roads)} gets within the budget "
+                f"of {self.fitter.budget.text()}: {candidates[0].reason}; let more mixes compete"
+            )
+        plan = Plan.from_json(
+            self.ledger.once("plan", lambda: self._plan(able, count=len(roads)).to_json())
+        )
+        standings = search(
+            candidates,
+            plan=plan,
+            score=lambda candidate, rung: self._score(candidate, rung, plan=plan),
+            fit=self._candidate,
+            smallest=self.fitter.smallest,
+            seed=self.recipe.seed,
+        )
+        winner, whole = self._choose(standings)
+        classifier = self._train(winner, reserve=whole["seconds"] + END_S)
+        record = record_of(
+            standings,
+            network=self.fitter.network,
+            uri=self.images.uri,
+            budget=self.fitter.budget,
+            threads=self.threads,
+            target=name_of(self.target),
+            seed=self.recipe.seed,
+            plan=plan,
+            winner=winner.name,
+        )
+        return self._ship(classifier, places, winner=winner, whole=whole, record=record)
+
+    def _candidates(self, roads: Sequence[Mix]) -> list[Candidate]:
+        """Of every road, or of the first ones where measuring takes up the search's time."""
+        found: list[Candidate] = []
+        for road in roads:
+            late = self.limit is not None and self.ledger.spent > SHARE * self.limit / 2
+            if late and any(not one.reason for one in found):
+                break
+            found.append(self._candidate(road))
+        return found
+
+    def _candidate(self, road: Mix) -> Candidate:
+        """Of a road; what was measured for it is recorded, for later estimates go by it."""
+        estimate = self.fitter.estimate
+
+        def compute() -> dict[str, Any]:
+            tell(self.progress, f"fitting {road.name} to the budget")
+            before = len(estimate.known())
+            candidate = self.fitter.candidate(road).to_json()
+            new = [
+                (dataclasses.asdict(size), dataclasses.asdict(cost))
+                for size, cost in estimate.known()[before:]
+            ]
+            return {"candidate": candidate, "measured": new}
+
+        record = self.ledger.once(f"candidate {road.name}", compute)
+        for size, cost in record["measured"]:
+            estimate.add(Size(**size), Cost(**cost))
+        return Candidate.from_json(record["candidate"])
+
+    def _plan(self, able: Sequence[Candidate], *, count: int) -> Plan:
+        usable = len(parts_of(self.images, seed=self.recipe.seed).splits["train"])
+        proposals = PROPOSALS if count > 1 else 0
+        if self.limit is None:
+            return plan_by_epochs(
+                self.recipe.epochs, images=usable, named=len(able), proposals=proposals
+            )
+        tell(self.progress, "timing training steps")
+        largest = max(able, key=lambda one: one.cost.macs)
+        seconds = pass_seconds(
+            self.fitter.network,
+            largest.arguments,
+            images=self.images,
+            recipe=self.recipe,
+            device=self.device,
+        )
+        return plan_by_time(
+            limit=self.limit,
+            spent=self.ledger.spent,
+            a_pass=seconds,
+            macs=largest.cost.macs,
+            images=len(self.images.splits["train"]),
+            usable=usable,
+            named=len(able),
+            proposals=proposals,
+        )
+
+    def _score(self, candidate: Candidate, rung: int, *, plan: Plan) -> float | None:
+        """Accuracy on a rung; None where training for it would take the winner's time."""
+        key = f"rung {rung} {candidate.name}"
+        known = self.ledger.get(key)
+        if known is not None:
+            return float(known["top1"])
+        epochs = plan.epochs(rung, macs=candidate.cost.macs)
+        passes = epochs * plan.rungs[rung].images * candidate.cost.macs
+        if self.limit is not None:
+            expected = TRIAL_S + passes * self._pace(plan)
+            if self.ledger.spent + expected > 1.1 * SHARE * self.limit:
+                return None
+        before = self.ledger.spent
+        top1 = top1_of(
+            self.fitter.network,
+            candidate.arguments,
+            images=parts_of(self.images, count=plan.rungs[rung].images, seed=self.recipe.seed),
+            recipe=dataclasses.replace(self.recipe, epochs=epochs),
+            device=self.device,
+            progress=_prefixed(self.progress, f"{candidate.name}, rung {rung + 1}"),
+        )
+        seconds = self.ledger.spent - before
+        self.ledger.put(
+            key, {"top1": top1, "epochs": epochs, "passes": passes, "seconds": round(seconds, 3)}
+        )
+        return top1
+
+    def _pace(self, plan: Plan) -> float:
+        """Seconds of a multiply-add of a pass: of the trials so far, before any of the plan's."""
+        done = [record for record in self.ledger.all("rung") if record["passes"]]
+        if not done:
+            return plan.a_pass / plan.macs
+        seconds = sum(max(record["seconds"] - TRIAL_S, 0.0) for record in done)
+        return float(seconds / sum(record["passes"] for record in done))
+
+    def _choose(self, standings: Sequence[Standing]) -> tuple[Candidate, Mapping[str, float]]:
+        """The best candidate whose whole artifact, untrained, is within the budget.
+
+        Once chosen it stays, as its training may be under way; what missed is measured anew.
+        """
+        budget = self.fitter.budget
+        chosen = self.ledger.get("winner")
+        tried = []
+        for one in standings:
+            candidate = one.candidate
+            if candidate.reason:
+                continue
+            if chosen is not None and candidate.name == chosen["name"]:
+                return candidate, chosen["whole"]
+            if chosen is not None:
+                continue
+            tell(self.progress, f"compiling {candidate.name}")
+            whole = self._whole(candidate)
+            if budget.use(_with(candidate.cost, whole)) <= 1:
+                self.ledger.put("winner", {"name": candidate.name, "whole": whole})
+                return candidate, whole
+            one.candidate = dataclasses.replace(
+                candidate, reason=f"is over the budget when whole: {whole['ms']:.3g} ms"
+            )
+            tried.append(f"{candidate.name} takes {whole['ms']:.3g} ms")
+        raise BudgetError(
+            f"scale: whole and compiled, none of the candidates is within {budget.text()}: "
+            f"{'; '.join(tried)}; the machine is busier than when they were measured: run the same "
+            "command again when it is idle, or give more"
+        )
+
+    def _whole(self, candidate: Candidate) -> dict[str, float]:
+        return whole_cost(
+            self.fitter.network,
+            candidate.arguments,
+            num_classes=len(self.images.classes),
+            in_channels=self.images.channels,
+            threads=self.threads,
+        )
+
+    def _train(self, winner: Candidate, *, reserve: float) -> Classifier:
+        """The winner trained on all images, in what time is left but for `reserve`."""
+        folder = self.ledger.folder / "winner"
+        trained = folder / TRAINED
+        if trained.exists():
+            return Classifier.load(trained)
+        left = None if self.limit is None else self.limit - self.ledger.spent - reserve
+        try:
+            classifier = train(
+                self.images,
+                network=self.fitter.network,
+                arguments={name: winner.arguments[name] for name in ("width", "depth")},
+                input_size=winner.arguments["input_size"],
+                recipe=self.recipe,
+                time_limit=left,
+                device=self.device,
+                folder=folder,
+                progress=_prefixed(self.progress, f"training {winner.name}"),
+            )
+        except Interrupted as error:
+            raise Interrupted(
+                f"stopped in the training of the winner, {winner.name}, which is saved in {folder};"
+                " the same command goes on from there",
+                signal=error.signal,
+            ) from None
+        classifier.save(trained)
+        clear_states(folder)
+        return classifier
+
+    def _ship(
+        self,
+        classifier: Classifier,
+        places: Places,
+        *,
+        winner: Candidate,
+        whole: Mapping[str, float],
+        record: dict[str, Any],
+    ) -> Scaled:
+        """Save, compile, measure once more, and report."""
+        tell(self.progress, "compiling the winner")
+        budget = self.fitter.budget
+        built, file_bytes, ms = build(
+            self.ledger.folder / "winner" / TRAINED,
+            name=places.artifact.name,
+            target=self.target,
+            threads=self.threads,
+            budget=budget,
+        )
+        cost = dataclasses.replace(winner.cost, ms=ms, file_bytes=file_bytes)
+        check_shipped(cost, chosen_ms=whole["ms"], budget=budget)
+        artifact = move(built, places.artifact)
+        classifier.save(places.file)
+        record = {
+            **record,
+            "file": str(places.file),
+            "artifact": str(artifact),
+            "ms": ms,
+            "megabytes": file_bytes / MEGABYTE,
+            "metrics": classifier.card.metrics,
+            "epochs": classifier.card.recipe["epochs"],
+            "seconds": round(self.ledger.spent, 3),
+        }
+        text = json.dumps(record, indent=2, allow_nan=False)
+        write_file(self.ledger.folder / "result.json", text.encode())
+        return Scaled(
+            classifier=classifier,
+            file=places.file,
+            artifact=artifact,
+            report=_report(self.ledger.folder, record),
+            ms=ms,
+            file_bytes=file_bytes,
+            record=record,
+        )
+
+
+def _report(folder: Path, record: Mapping[str, Any]) -> Path | None:
+    """The report; None without matplotlib: by then there is a result, which is worth more."""
+    try:
+        return save_report(folder, record)
+    except PackageError:
+        return None
+
+
+def _with(cost: Cost, whole: Mapping[str, float]) -> Cost:
+    return dataclasses.replace(cost, ms=whole["ms"], file_bytes=int(whole["file_bytes"]))
+
+
+def _prefixed(progress: Progress | None, what: str) -> Progress | None:
+    if progress is None:
+        return None
+    return lambda done, total, message: progress(done, total, f"{what}: {message}")

@@ -1,0 +1,82 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from convforge.errors import RecipeError
+from convforge.scaling.plan import SHARE, TRIAL_S, Plan, Rung, plan_by_epochs, plan_by_time
+
+
+def by_time(**over):
+    usual = {"limit": 900.0, "spent": 60.0, "a_pass": 0.004, "macs": 1000, "images": 9000}
+    usual |= {"named": 6, "proposals": 3, **over}
+    return plan_by_time(**{"usable": usual["images"] * 4 // 5, **usual})
+
+
+def seconds_of(plan, *, a_pass):
+    """What all rungs take, the best third going on."""
+    counts = [plan.candidates]
+    for _ in plan.rungs[1:]:
+        counts.append(math.ceil(counts[-1] / 3))
+    return sum(
+        count * (TRIAL_S + rung.images * rung.epochs * a_pass)
+        for count, rung in zip(counts, plan.rungs, strict=True)
+    )
+
+
+@given(
+    limit=st.floats(300, 40_000),
+    a_pass=st.floats(1e-5, 0.01),
+    images=st.integers(300, 50_000),
+    share_spent=st.floats(0, 0.3),
+)
+def test_a_search_takes_about_its_share_of_the_time(limit, a_pass, images, share_spent):
+    spent = share_spent * SHARE * limit
+    try:
+        plan = by_time(limit=limit, spent=spent, a_pass=a_pass, images=images)
+    except RecipeError:
+        assert a_pass * images > 0.5 * limit
+        return
+    assert plan.rungs or plan.candidates == 1
+    if plan.rungs:
+        assert plan.rungs[1].images <= images
+        # epochs are whole, so that a rung may be half an epoch longer than it should
+        assert seconds_of(plan, a_pass=a_pass) <= 1.5 * (SHARE * limit - spent)
+
+
+def test_less_time_means_fewer_candidates_and_then_none():
+    counts = [by_time(limit=limit).candidates for limit in (3600, 900, 350, 200)]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] == 9
+    assert by_time(limit=175).rungs == ()
+
+
+def test_a_limit_below_an_epoch_is_refused_and_one_that_would_do_named():
+    with pytest.raises(
+        RecipeError, match=r"one epoch takes about 90 s .* give at least (\d+)m"
+    ) as e:
+        by_time(limit=100, spent=20, a_pass=0.01)
+    minutes = int(str(e.value).rpartition("at least ")[2].partition("m")[0])
+    assert by_time(limit=60 * minutes, spent=20, a_pass=0.01).candidates >= 1
+
+
+def test_one_mix_needs_no_search():
+    assert by_time(named=1, proposals=0).candidates == 1
+    assert plan_by_epochs(20, images=100, named=1, proposals=0).rungs == ()
+
+
+def test_without_a_limit_rungs_are_a_ninth_and_a_third_of_the_epochs():
+    plan = plan_by_epochs(20, images=100, named=6, proposals=3)
+    assert plan.rungs == (Rung(images=100, epochs=2), Rung(images=100, epochs=6))
+    assert plan.epochs(1, macs=10) == plan.epochs(1, macs=10_000) == 6
+
+
+def test_within_a_limit_a_cheaper_network_sees_the_images_as_much_more_often():
+    plan = Plan(rungs=(Rung(images=100, epochs=5),), candidates=2, proposals=0, macs=1000)
+    assert [plan.epochs(0, macs=macs) for macs in (1000, 500, 400, 10)] == [5, 10, 12, 20]
+
+
+def test_a_plan_comes_back_from_json():
+    plan = by_time()
+    assert Plan.from_json(plan.to_json()) == plan

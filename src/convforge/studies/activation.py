@@ -1,0 +1,173 @@
+"""LeNet-5 with tanh, sigmoid and ReLU: how fast each learns, at a rate of its own.
+
+Krizhevsky et al. 2012, section 3.1: "the learning rates for each network were chosen independently
+to make training as fast as possible". So are they here, with a seed that is not among those that
+are measured. All else is `lenet5_relu`, max pooling included.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from convforge.networks.catalog import create
+from convforge.studies.learning import (
+    Sizes,
+    course_series,
+    last,
+    learn,
+    learn_all,
+    open_pool,
+    until,
+)
+from convforge.studies.spread import Spread, difference
+from convforge.studies.study import Column, Finding, Panel, Result
+from convforge.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from convforge.networks.contract import ConvNet
+    from convforge.studies.learning import Build, Pool, Run
+    from convforge.studies.study import Study, Task
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "relu": nn.ReLU,
+}
+SIZES = {
+    "default": Sizes(side=32, epochs=12, seeds=5, images=1500),
+    "full": Sizes(side=32, epochs=40, seeds=10, held_out=None),
+}
+RATES = (0.01, 0.03, 0.1, 0.3)
+TUNING_SEED = 1000  # no study has as many seeds
+THRESHOLD = 0.25  # of training error, the paper's
+COLUMNS = (
+    Column("activation"),
+    Column("learning rate", "number"),
+    Column("epochs to 25 % training error", "number"),
+    Column("training error", "share"),
+    Column("test error", "share"),
+)
+
+
+def run(study: Study, task: Task) -> Result:
+    """Choose the rates, then train each activation with every seed."""
+    sizes = SIZES[task.size].over(task)
+    pool = open_pool(study, task, sizes)
+    builds: dict[str, Build] = {name: partial(network, name=name) for name in ACTIVATIONS}
+    plain = Recipe(
+        epochs=sizes.epochs,
+        batch_size=32,
+        optimizer="momentum",
+        schedule="constant",
+        warmup=0.0,
+        weight_decay=5e-4,
+        label_smoothing=0.0,
+    )
+    recipes = {
+        name: choose(pool, build, name=name, recipe=plain, task=task)
+        for name, build in builds.items()
+    }
+    runs = learn_all(pool, builds, recipes=recipes, sizes=sizes, task=task)
+    reached = {name: epochs_to_threshold(found) for name, found in runs.items()}
+    return Result(
+        sizes={
+            **pool.sizes,
+            "epochs": sizes.epochs,
+            "images a step": plain.batch_size,
+            "learning rates tried": ", ".join(map(str, RATES)),
+            "seeds": sizes.seeds,
+        },
+        columns=COLUMNS,
+        rows=tuple(
+            (
+                name,
+                recipes[name].learning_rate,
+                reached[name],
+                last(found, held_out=False),
+                last(found, held_out=True),
+            )
+            for name, found in runs.items()
+        ),
+        findings=findings(reached),
+        panels=(_panel(runs),),
+        remarks=(
+            "A run that never reaches 25 % counts with all of its epochs, which is less than it "
+            "would have taken.",
+        ),
+    )
+
+
+def network(num_classes: int, in_channels: int, *, name: str) -> ConvNet:
+    """`lenet5_relu` with another activation, its weights drawn as Glorot and Bengio 2010 do."""
+    net = create("lenet5_relu", num_classes=num_classes, in_channels=in_channels)
+    for part in (net.features, net.head):
+        for child, layer in list(part.named_children()):
+            if isinstance(layer, nn.ReLU):
+                setattr(part, child, ACTIVATIONS[name]())
+            elif isinstance(layer, nn.Conv2d | nn.Linear) and name != "relu":
+                nn.init.xavier_uniform_(layer.weight, gain=nn.init.calculate_gain(name))
+    return net
+
+
+def choose(pool: Pool, build: Build, *, name: str, recipe: Recipe, task: Task) -> Recipe:
+    """The recipe with the rate of RATES that reaches the threshold first, else errs least."""
+
+    def badness(rate: float) -> tuple[float, float]:
+        found = learn(
+            pool,
+            build,
+            label=f"{name} at {rate}",
+            recipe=dataclasses.replace(recipe, learning_rate=rate),
+            seed=TUNING_SEED,
+            task=task,
+            share=(RATES.index(rate), len(RATES)),
+        )
+        return until(found, THRESHOLD) or float(recipe.epochs), found.train_error[-1]
+
+    return dataclasses.replace(recipe, learning_rate=min(RATES, key=badness))
+
+
+def epochs_to_threshold(runs: tuple[Run, ...]) -> Spread:
+    """Epochs until the training error is THRESHOLD, over the seeds."""
+    return Spread(tuple(until(run, THRESHOLD) or float(len(run.train_error)) for run in runs))
+
+
+def findings(reached: Mapping[str, Spread]) -> tuple[Finding, ...]:
+    """ReLU before tanh, and tanh before the sigmoid."""
+    return tuple(
+        _sooner(reached, sooner=sooner, later=later)
+        for sooner, later in (("relu", "tanh"), ("tanh", "sigmoid"))
+    )
+
+
+def _sooner(reached: Mapping[str, Spread], *, sooner: str, later: str) -> Finding:
+    found = difference(reached[sooner], reached[later])
+    times = reached[later].mean / reached[sooner].mean
+    return Finding(
+        claim=f"{sooner} reaches a training error of 25 % in fewer epochs than {later}",
+        measured=f"{sooner} less {later}: {found.estimate:+.2f} epochs "
+        f"[{found.low:+.2f}, {found.high:+.2f}]; {later} takes {times:.2f} times as many",
+        verdict=found.verdict_below,
+    )
+
+
+def _panel(runs: Mapping[str, tuple[Run, ...]]) -> Panel:
+    return Panel(
+        title="as figure 1",
+        x="epoch",
+        y="training error",
+        share=True,
+        level=THRESHOLD,
+        series=tuple(
+            dataclasses.replace(
+                course_series(found, label=name, colour=colour, held_out=False), style="line"
+            )
+            for colour, (name, found) in enumerate(runs.items())
+        ),
+    )

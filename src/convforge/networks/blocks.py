@@ -1,7 +1,8 @@
 """What two networks or more share.
 
-Named sequences, convolutions with an explicit padding policy, local response normalisation, the
-head of the all-convolutional networks, Kaiming initialisation.
+Named sequences, the rounding of scaled widths and depths, convolutions with an explicit padding
+policy, local response normalisation, the head of the all-convolutional networks, Kaiming
+initialisation.
 
 No activation works in place: every layer's output keeps its value, so that explanations, summaries
 and comparisons layer by layer can read it afterwards.
@@ -26,6 +27,32 @@ Padding = Literal["valid", "same", "same_tf"]
 def sequence(**layers: nn.Module) -> nn.Sequential:
     """A Sequential whose children carry the keywords' names, in the order given."""
     return nn.Sequential(OrderedDict(layers))
+
+
+def round_channels(channels: float, *, divisor: int = 8) -> int:
+    """The nearest multiple of `divisor`, one more where rounding down would lose over a tenth.
+
+    The rule of MobileNet v2's authors (tensorflow/models, research/slim/nets/mobilenet), and of
+    EfficientNet's; halves round up.
+    """
+    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * channels else rounded
+
+
+def round_repeats(count: int, *, depth: float) -> int:
+    """`depth` times as many blocks as `count`, rounded up: the rule of EfficientNet's authors.
+
+    A product that is whole but for the last bits of a float stays as it is: 10 * 1.1 is 11.
+    """
+    return math.ceil(round(count * depth, 9))
+
+
+def check_multipliers(name: str, **multipliers: float) -> None:
+    """Raise NetworkError, with the network's name, where a multiplier is no number above 0."""
+    for argument, value in multipliers.items():
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not (number and 0 < value < math.inf):
+            raise NetworkError(f"{name}: {argument} must be above 0, got {value}; the paper has 1")
 
 
 class SameTFConv2d(nn.Conv2d):

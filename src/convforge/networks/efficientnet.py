@@ -41,10 +41,15 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from torch import nn
 
 from convforge.errors import NetworkError
-from convforge.networks.blocks import ConvNormActivation, average_head, sequence
+from convforge.networks.blocks import (
+    ConvNormActivation,
+    average_head,
+    round_channels,
+    round_repeats,
+    sequence,
+)
 from convforge.networks.contract import ConvNet
 from convforge.networks.mbconv import MBConv
-from convforge.networks.mobilenet_v2 import round_channels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,7 +130,7 @@ def scale(*, width: float, depth: float) -> tuple[Stage, ...]:
     return tuple(
         stage._replace(
             channels=round_channels(stage.channels * width),
-            repeats=math.ceil(stage.repeats * depth),
+            repeats=round_repeats(stage.repeats, depth=depth),
         )
         for stage in TABLE_1
     )

@@ -19,6 +19,7 @@ weights want `padding="same_tf"`.
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Literal
 
@@ -28,7 +29,9 @@ from convforge.errors import NetworkError
 from convforge.networks.blocks import (
     ConvNormActivation,
     average_head,
+    check_multipliers,
     initialize_kaiming,
+    round_repeats,
     sequence,
 )
 from convforge.networks.contract import ConvNet
@@ -99,22 +102,38 @@ def thin(channels: int, width: float) -> int:
     return max(int(channels * width), 8)
 
 
+def deepen(depth: float) -> tuple[tuple[int, int], ...]:
+    """Table 1 with `depth` times as many blocks of each number of maps, rounded up.
+
+    Blocks of one number of maps keep their first strides in their order; what is added has stride 1
+    and what is left out are blocks of stride 1, so that the maps keep their sizes.
+    """
+    rows: list[tuple[int, int]] = []
+    for maps, group in itertools.groupby(TABLE_1, key=lambda row: row[0]):
+        strides = [stride for _, stride in group]
+        wanted = round_repeats(len(strides), depth=depth)
+        halving = [stride for stride in strides if stride > 1]
+        rows += [(maps, stride) for stride in (halving + [1] * wanted)[: max(wanted, len(halving))]]
+    return tuple(rows)
+
+
 def mobilenet_v1(
     *,
     num_classes: int,
     in_channels: int,
     width: float = 1.0,
+    depth: float = 1.0,
     dropout: float = 0.001,
     padding: Padding = "same",
     activation: Activation = "relu6",
 ) -> ConvNet:
     """MobileNet v1 for images of any size; `width` is the width multiplier, above 0.
 
-    Features: `stem`, `block1` … `block13`, stride 32 in all. Raises NetworkError where an argument
-    is out of range.
+    `depth`, above 0, multiplies the blocks of each number of maps, as `deepen` does. Features:
+    `stem`, `block1` … (`block13` at depth 1), stride 32 in all. Raises NetworkError where an
+    argument is out of range.
     """
-    if width <= 0:
-        raise NetworkError(f"mobilenet_v1: width must be above 0, got {width}; the paper has 1")
+    check_multipliers("mobilenet_v1", width=width, depth=depth)
     if activation not in _ACTIVATIONS:
         raise NetworkError(
             f"mobilenet_v1: activation {activation!r} is not one of {', '.join(_ACTIVATIONS)}"
@@ -126,7 +145,7 @@ def mobilenet_v1(
             in_channels, channels, kernel_size=3, stride=2, padding=padding, activation=act
         )
     }
-    for number, (out, stride) in enumerate(TABLE_1, start=1):
+    for number, (out, stride) in enumerate(deepen(depth), start=1):
         layers[f"block{number}"] = DepthwiseSeparable(
             channels, thin(out, width), stride=stride, padding=padding, activation=act
         )

@@ -21,11 +21,13 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from convforge.errors import NetworkError
 from convforge.networks.blocks import (
     ConvNormActivation,
     average_head,
+    check_multipliers,
     initialize_kaiming,
+    round_channels,
+    round_repeats,
     sequence,
 )
 from convforge.networks.contract import ConvNet
@@ -89,33 +91,24 @@ class InvertedResidual(nn.Module):
         return x + result if self.has_shortcut else result
 
 
-def round_channels(channels: float, *, divisor: int = 8) -> int:
-    """The nearest multiple of `divisor`, one more where rounding down would lose over a tenth.
-
-    The authors' rule (tensorflow/models, research/slim/nets/mobilenet); halves round up.
-    EfficientNet uses the same.
-    """
-    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * channels else rounded
-
-
 def mobilenet_v2(
     *,
     num_classes: int,
     in_channels: int,
     width: float = 1.0,
+    depth: float = 1.0,
     dropout: float = 0.2,
     padding: Padding = "same",
 ) -> ConvNet:
     """MobileNet v2 for images of any size; `width` is the width multiplier, above 0.
 
+    `depth`, above 0, multiplies the blocks of every row of table 2, rounded up.
     The last convolution keeps its 1280 maps below width 1 (section 5, "for multipliers less than
     one, we apply width multiplier to all layers except the very last convolutional layer").
-    Features: `stem`, `block1` … `block17`, `last`, stride 32 in all. Raises NetworkError where an
-    argument is out of range.
+    Features: `stem`, `block1` … (`block17` at depth 1), `last`, stride 32 in all. Raises
+    NetworkError where an argument is out of range.
     """
-    if width <= 0:
-        raise NetworkError(f"mobilenet_v2: width must be above 0, got {width}; the paper has 1")
+    check_multipliers("mobilenet_v2", width=width, depth=depth)
     channels = round_channels(STEM * width)
     layers: dict[str, nn.Module] = {
         "stem": ConvNormActivation(
@@ -123,7 +116,7 @@ def mobilenet_v2(
         )
     }
     for expansion, maps, blocks, first_stride in TABLE_2:
-        for index in range(blocks):
+        for index in range(round_repeats(blocks, depth=depth)):
             layers[f"block{len(layers)}"] = InvertedResidual(
                 channels,
                 round_channels(maps * width),

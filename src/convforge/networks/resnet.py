@@ -29,7 +29,10 @@ from torch.nn import functional as F  # noqa: N812 (torch's own convention)
 from convforge.networks.blocks import (
     ConvNormActivation,
     average_head,
+    check_multipliers,
     initialize_kaiming,
+    round_channels,
+    round_repeats,
     sequence,
 )
 from convforge.networks.contract import ConvNet
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     # (in_channels, out_channels, stride)
     Shortcut = Callable[[int, int, int], nn.Module]
 
+STEM = 64  # maps of conv1
 # Table 1, layers: maps that conv2_x gives (each later stage doubles them), blocks in conv2_x … 5_x
 TABLE_1 = {
     18: (64, (2, 2, 2, 2)),
@@ -159,100 +163,27 @@ def plain(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Sequent
     )
 
 
-def resnet18(*, num_classes: int, in_channels: int) -> ConvNet:
-    """ResNet-18: [N, in_channels, H, W] → logits [N, num_classes]."""
-    return _imagenet(18, Residual, num_classes=num_classes, in_channels=in_channels)
+def resnet(
+    layers: int,
+    block: Block,
+    *,
+    num_classes: int,
+    in_channels: int,
+    width: float = 1.0,
+    depth: float = 1.0,
+) -> ConvNet:
+    """Table 1: the builder of the networks for ImageNet, for images [N, in_channels, H, W].
 
-
-def resnet34(*, num_classes: int, in_channels: int) -> ConvNet:
-    """ResNet-34: [N, in_channels, H, W] → logits [N, num_classes]."""
-    return _imagenet(34, Residual, num_classes=num_classes, in_channels=in_channels)
-
-
-def resnet50(*, num_classes: int, in_channels: int) -> ConvNet:
-    """ResNet-50-v1.5: [N, in_channels, H, W] → logits [N, num_classes]."""
-    return _imagenet(50, Bottleneck, num_classes=num_classes, in_channels=in_channels)
-
-
-def resnet101(*, num_classes: int, in_channels: int) -> ConvNet:
-    """ResNet-101-v1.5: [N, in_channels, H, W] → logits [N, num_classes]."""
-    return _imagenet(101, Bottleneck, num_classes=num_classes, in_channels=in_channels)
-
-
-def resnet152(*, num_classes: int, in_channels: int) -> ConvNet:
-    """ResNet-152-v1.5: [N, in_channels, H, W] → logits [N, num_classes]."""
-    return _imagenet(152, Bottleneck, num_classes=num_classes, in_channels=in_channels)
-
-
-def resnet50_v1(*, num_classes: int, in_channels: int) -> ConvNet:
-    """ResNet-50 with the paper's strides: [N, in_channels, H, W] → logits [N, num_classes]."""
-    return _imagenet(50, _bottleneck_v1, num_classes=num_classes, in_channels=in_channels)
-
-
-def plain18(*, num_classes: int, in_channels: int) -> ConvNet:
-    """`resnet18` without shortcuts: [N, in_channels, H, W] → logits [N, num_classes]."""
-    return _imagenet(18, plain, num_classes=num_classes, in_channels=in_channels)
-
-
-def plain34(*, num_classes: int, in_channels: int) -> ConvNet:
-    """`resnet34` without shortcuts: [N, in_channels, H, W] → logits [N, num_classes]."""
-    return _imagenet(34, plain, num_classes=num_classes, in_channels=in_channels)
-
-
-def resnet20(*, num_classes: int, in_channels: int) -> ConvNet:
-    """ResNet-20 for CIFAR-10: [N, in_channels, H, W] → logits [N, num_classes]."""
-    return _cifar(20, _residual_a, num_classes=num_classes, in_channels=in_channels)
-
-
-def resnet32(*, num_classes: int, in_channels: int) -> ConvNet:
-    """ResNet-32 for CIFAR-10: [N, in_channels, H, W] → logits [N, num_classes]."""
-    return _cifar(32, _residual_a, num_classes=num_classes, in_channels=in_channels)
-
-
-def resnet44(*, num_classes: int, in_channels: int) -> ConvNet:
-    """ResNet-44 for CIFAR-10: [N, in_channels, H, W] → logits [N, num_classes]."""
-    return _cifar(44, _residual_a, num_classes=num_classes, in_channels=in_channels)
-
-
-def resnet56(*, num_classes: int, in_channels: int) -> ConvNet:
-    """ResNet-56 for CIFAR-10: [N, in_channels, H, W] → logits [N, num_classes]."""
-    return _cifar(56, _residual_a, num_classes=num_classes, in_channels=in_channels)
-
-
-def resnet110(*, num_classes: int, in_channels: int) -> ConvNet:
-    """ResNet-110 for CIFAR-10: [N, in_channels, H, W] → logits [N, num_classes]."""
-    return _cifar(110, _residual_a, num_classes=num_classes, in_channels=in_channels)
-
-
-def plain20(*, num_classes: int, in_channels: int) -> ConvNet:
-    """`resnet20` without shortcuts: [N, in_channels, H, W] → logits [N, num_classes]."""
-    return _cifar(20, plain, num_classes=num_classes, in_channels=in_channels)
-
-
-def plain32(*, num_classes: int, in_channels: int) -> ConvNet:
-    """`resnet32` without shortcuts: [N, in_channels, H, W] → logits [N, num_classes]."""
-    return _cifar(32, plain, num_classes=num_classes, in_channels=in_channels)
-
-
-def plain44(*, num_classes: int, in_channels: int) -> ConvNet:
-    """`resnet44` without shortcuts: [N, in_channels, H, W] → logits [N, num_classes]."""
-    return _cifar(44, plain, num_classes=num_classes, in_channels=in_channels)
-
-
-def plain56(*, num_classes: int, in_channels: int) -> ConvNet:
-    """`resnet56` without shortcuts: [N, in_channels, H, W] → logits [N, num_classes]."""
-    return _cifar(56, plain, num_classes=num_classes, in_channels=in_channels)
-
-
-_residual_a: Block = partial(Residual, shortcut=zero_padding)
-_bottleneck_v1: Block = partial(Bottleneck, strided="conv1")
-
-
-def _imagenet(layers: int, block: Block, *, num_classes: int, in_channels: int) -> ConvNet:
+    `width` multiplies the maps of every layer, rounded as `round_channels` does, `depth` the blocks
+    of every stage, rounded up. Raises NetworkError where one of them is not above 0.
+    """
+    check_multipliers("resnet", width=width, depth=depth)
     maps, counts = TABLE_1[layers]
-    stages = _stages(64, maps, counts=counts, block=block)
+    stem = round_channels(STEM * width)
+    maps = stem * (maps // STEM)
+    stages = _stages(stem, maps, counts=counts, block=block, depth=depth)
     features = sequence(
-        conv1=ConvNormActivation(in_channels, 64, kernel_size=7, stride=2),
+        conv1=ConvNormActivation(in_channels, stem, kernel_size=7, stride=2),
         pool1=nn.MaxPool2d(3, stride=2, padding=1),
         **{f"conv{number}": stage for number, stage in enumerate(stages, start=2)},
     )
@@ -261,9 +192,20 @@ def _imagenet(layers: int, block: Block, *, num_classes: int, in_channels: int) 
     return net
 
 
-def _cifar(layers: int, block: Block, *, num_classes: int, in_channels: int) -> ConvNet:
+def cifar_resnet(
+    layers: int,
+    block: Block,
+    *,
+    num_classes: int,
+    in_channels: int,
+    width: float = 1.0,
+    depth: float = 1.0,
+) -> ConvNet:
+    """Section 4.2: the builder of the networks for CIFAR-10; arguments and errors as `resnet`'s."""
+    check_multipliers("resnet", width=width, depth=depth)
     maps, counts = CIFAR_TABLE[layers]
-    stages = _stages(maps, maps, counts=counts, block=block)
+    maps = round_channels(maps * width)
+    stages = _stages(maps, maps, counts=counts, block=block, depth=depth)
     features = sequence(
         conv1=ConvNormActivation(in_channels, maps, kernel_size=3),
         **{f"stage{number}": stage for number, stage in enumerate(stages, start=1)},
@@ -274,15 +216,38 @@ def _cifar(layers: int, block: Block, *, num_classes: int, in_channels: int) -> 
 
 
 def _stages(
-    channels: int, maps: int, *, counts: tuple[int, ...], block: Block
+    channels: int, maps: int, *, counts: tuple[int, ...], block: Block, depth: float
 ) -> list[nn.Sequential]:
     # `counts` blocks a stage; every stage but the first halves the size and doubles the maps.
     stages = []
     for stage, count in enumerate(counts):
         blocks: dict[str, nn.Module] = {}
-        for number in range(1, count + 1):
+        for number in range(1, round_repeats(count, depth=depth) + 1):
             halves = stage > 0 and number == 1
             blocks[f"block{number}"] = block(channels, maps << stage, stride=2 if halves else 1)
             channels = maps << stage
         stages.append(sequence(**blocks))
     return stages
+
+
+_residual_a: Block = partial(Residual, shortcut=zero_padding)
+_bottleneck_v1: Block = partial(Bottleneck, strided="conv1")
+
+# Every network is (layers, block) of one of the two builders, with `width` and `depth` 1.
+resnet18 = partial(resnet, 18, Residual)
+resnet34 = partial(resnet, 34, Residual)
+resnet50 = partial(resnet, 50, Bottleneck)
+resnet101 = partial(resnet, 101, Bottleneck)
+resnet152 = partial(resnet, 152, Bottleneck)
+resnet50_v1 = partial(resnet, 50, _bottleneck_v1)
+plain18 = partial(resnet, 18, plain)
+plain34 = partial(resnet, 34, plain)
+resnet20 = partial(cifar_resnet, 20, _residual_a)
+resnet32 = partial(cifar_resnet, 32, _residual_a)
+resnet44 = partial(cifar_resnet, 44, _residual_a)
+resnet56 = partial(cifar_resnet, 56, _residual_a)
+resnet110 = partial(cifar_resnet, 110, _residual_a)
+plain20 = partial(cifar_resnet, 20, plain)
+plain32 = partial(cifar_resnet, 32, plain)
+plain44 = partial(cifar_resnet, 44, plain)
+plain56 = partial(cifar_resnet, 56, plain)

@@ -21,7 +21,14 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from convforge.networks.blocks import ConvNormActivation, initialize_kaiming, sequence
+from convforge.networks.blocks import (
+    ConvNormActivation,
+    check_multipliers,
+    initialize_kaiming,
+    round_channels,
+    round_repeats,
+    sequence,
+)
 from convforge.networks.contract import ConvNet
 
 if TYPE_CHECKING:
@@ -41,70 +48,57 @@ HIDDEN = 4096  # units of both hidden linear layers
 DROPOUT = 0.5  # section 3.1
 
 
-def vgg11(*, num_classes: int, in_channels: int) -> ConvNet:
-    """Column A: [N, in_channels, H, W], H and W from 32 → logits [N, num_classes]."""
-    return _vgg("A", _conv_relu, num_classes=num_classes, in_channels=in_channels)
+def vgg(
+    column: str,
+    unit: Unit,
+    *,
+    num_classes: int,
+    in_channels: int,
+    width: float = 1.0,
+    depth: float = 1.0,
+) -> ConvNet:
+    """A column of table 1, for images [N, in_channels, H, W], H and W from 32.
 
-
-def vgg13(*, num_classes: int, in_channels: int) -> ConvNet:
-    """Column B: [N, in_channels, H, W], H and W from 32 → logits [N, num_classes]."""
-    return _vgg("B", _conv_relu, num_classes=num_classes, in_channels=in_channels)
-
-
-def vgg16(*, num_classes: int, in_channels: int) -> ConvNet:
-    """Column D: [N, in_channels, H, W], H and W from 32 → logits [N, num_classes]."""
-    return _vgg("D", _conv_relu, num_classes=num_classes, in_channels=in_channels)
-
-
-def vgg19(*, num_classes: int, in_channels: int) -> ConvNet:
-    """Column E: [N, in_channels, H, W], H and W from 32 → logits [N, num_classes]."""
-    return _vgg("E", _conv_relu, num_classes=num_classes, in_channels=in_channels)
-
-
-def vgg11_bn(*, num_classes: int, in_channels: int) -> ConvNet:
-    """`vgg11` with batch normalisation after every convolution."""
-    return _vgg("A", _conv_norm_relu, num_classes=num_classes, in_channels=in_channels)
-
-
-def vgg13_bn(*, num_classes: int, in_channels: int) -> ConvNet:
-    """`vgg13` with batch normalisation after every convolution."""
-    return _vgg("B", _conv_norm_relu, num_classes=num_classes, in_channels=in_channels)
-
-
-def vgg16_bn(*, num_classes: int, in_channels: int) -> ConvNet:
-    """`vgg16` with batch normalisation after every convolution."""
-    return _vgg("D", _conv_norm_relu, num_classes=num_classes, in_channels=in_channels)
-
-
-def vgg19_bn(*, num_classes: int, in_channels: int) -> ConvNet:
-    """`vgg19` with batch normalisation after every convolution."""
-    return _vgg("E", _conv_norm_relu, num_classes=num_classes, in_channels=in_channels)
-
-
-_conv_relu: Unit = partial(ConvNormActivation, kernel_size=3, norm=None)
-# Here the convolution keeps its bias, as in the published weights.
-_conv_norm_relu: Unit = partial(ConvNormActivation, kernel_size=3, bias=True)
-
-
-def _vgg(column: str, unit: Unit, *, num_classes: int, in_channels: int) -> ConvNet:
+    `width` multiplies the maps and the hidden units of every layer, rounded as `round_channels`
+    does, `depth` the convolutions of every stage, rounded up. Raises NetworkError where
+    one of them is not above 0.
+    """
+    check_multipliers("vgg", width=width, depth=depth)
+    hidden = round_channels(HIDDEN * width)
     layers: dict[str, nn.Module] = {}
     channels = in_channels
     for stage, widths in enumerate(TABLE_1[column], start=1):
-        for number, maps in enumerate(widths, start=1):
+        maps = round_channels(widths[0] * width)
+        for number in range(1, round_repeats(len(widths), depth=depth) + 1):
             layers[f"conv{stage}_{number}"] = unit(channels, maps)
             channels = maps
         layers[f"pool{stage}"] = nn.MaxPool2d(2)
     head = sequence(
         pool=nn.AdaptiveAvgPool2d(7),
         flatten=nn.Flatten(),
-        linear6=nn.Linear(channels * 7 * 7, HIDDEN),
+        linear6=nn.Linear(channels * 7 * 7, hidden),
         relu6=nn.ReLU(),
         dropout6=nn.Dropout(DROPOUT),
-        linear7=nn.Linear(HIDDEN, HIDDEN),
+        linear7=nn.Linear(hidden, hidden),
         relu7=nn.ReLU(),
         dropout7=nn.Dropout(DROPOUT),
-        linear8=nn.Linear(HIDDEN, num_classes),
+        linear8=nn.Linear(hidden, num_classes),
     )
     net = ConvNet(sequence(**layers), head)
     initialize_kaiming(net)
     return net
+
+
+_conv_relu: Unit = partial(ConvNormActivation, kernel_size=3, norm=None)
+# Here the convolution keeps its bias, as in the published weights.
+_conv_norm_relu: Unit = partial(ConvNormActivation, kernel_size=3, bias=True)
+
+# Every network is a column and what its convolutions are followed by.
+vgg11 = partial(vgg, "A", _conv_relu)
+vgg13 = partial(vgg, "B", _conv_relu)
+vgg16 = partial(vgg, "D", _conv_relu)
+vgg19 = partial(vgg, "E", _conv_relu)
+vgg11_bn = partial(vgg, "A", _conv_norm_relu)
+vgg13_bn = partial(vgg, "B", _conv_norm_relu)
+vgg16_bn = partial(vgg, "D", _conv_norm_relu)
+vgg19_bn = partial(vgg, "E", _conv_norm_relu)

@@ -47,6 +47,8 @@ MAY_IMPORT = {
     "compiler.proof",
     "compiler.compilation": "compiler.backend compiler.dump compiler.models compiler.pipeline "
     "compiler.proof compiler.web_page",
+    "studies": "analysis benchmark compiler.backend compiler.compilation compiler.models html_page "
+    "images networks runtime training",
     "serving": "images page_source prediction runtime seal",
     "runtime": "card images prediction seal",
     "loading": "classifier runtime seal",
@@ -62,7 +64,7 @@ FOR_ALL = {"errors", "files", "version"}
 SERVING = {"fastapi", "prometheus_client", "pydantic", "python_multipart", "starlette", "uvicorn"}
 HEAVY = {
     *("captum", "matplotlib", "onnx", "onnxruntime", "onnxscript", "openvino", "pyarrow"),
-    *("sklearn", "timm", "torch", "torchvision"),
+    *("scipy", "sklearn", "timm", "torch", "torchvision"),
     *SERVING,
 }
 AT_THE_TOP = {
@@ -73,6 +75,7 @@ AT_THE_TOP = {
         "compiler.frontends",
         "networks",
         "pretrained",
+        "studies",
         "torch_backend",
         "training",
     },

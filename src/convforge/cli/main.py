@@ -17,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from convforge.cli import console, explain, export, inspect, learn, measure, serve, ship
+from convforge.cli import console, explain, export, inspect, learn, measure, serve, ship, study
 from convforge.errors import ConvforgeError, InputError, Interrupted
 from convforge.version import __version__
 
@@ -32,6 +32,7 @@ EXTRAS = {
     "prometheus_client": "serve",
     "python_multipart": "serve",
     "sklearn": "train",
+    "scipy": "train",
     "torch": "train",
     "torchvision": "train",
     "uvicorn": "serve",
@@ -57,6 +58,7 @@ for command, epilog in (
     (export.export, export.EXPORT_EXAMPLES),
     (serve.serve, serve.SERVE_EXAMPLES),
     (measure.benchmark, measure.BENCHMARK_EXAMPLES),
+    (study.study, study.STUDY_EXAMPLES),
     (inspect.list_networks, inspect.LIST_EXAMPLES),
     (inspect.describe, inspect.DESCRIBE_EXAMPLES),
 ):

@@ -135,7 +135,7 @@ def run(name: str, task: Task) -> Report:
     conduct: Callable[[Study, Task], Result] = module.run
     started = time.perf_counter()
     result = conduct(study, task)
-    circumstances = {
+    circumstances: dict[str, str | int | float] = {
         "size": task.size,
         "machine": machine(),
         "device": task.device,

@@ -9,20 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
-from typing import TYPE_CHECKING, Any
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from convforge.images.augment import Augment
-from convforge.networks.blocks import (
-    ConvNormActivation,
-    average_head,
-    initialize_kaiming,
-    sequence,
-)
-from convforge.networks.contract import ConvNet
-from convforge.networks.resnet import CIFAR_TABLE, Residual, plain, zero_padding
-from convforge.studies.learning import Sizes, course_series, last, learn_all, open_pool
+from convforge.networks.catalog import create
+from convforge.studies.learning import Sizes, course_series, facts, last, learn_all, open_pool
 from convforge.studies.spread import difference, worst
 from convforge.studies.study import Column, Finding, Panel, Result, percent
 from convforge.training.recipes import PAPER
@@ -30,12 +21,14 @@ from convforge.training.recipes import PAPER
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from convforge.networks.contract import ConvNet
     from convforge.studies.learning import Build, Run
     from convforge.studies.study import Study, Task
 
 LAYERS = (20, 56)
-# kind: the block of two layers, (in_channels, out_channels, *, stride)
-BLOCKS: dict[str, Any] = {"plain": plain, "residual": partial(Residual, shortcut=zero_padding)}
+# kind: its networks of the catalogue, before the number of layers
+FAMILIES = {"plain": "plain", "residual": "resnet"}
+MAPS = 16  # of the first stage, in the paper
 SIZES = {
     "default": Sizes(side=16, epochs=14, seeds=3, images=1500, held_out=1000, maps=8),
     "full": Sizes(side=32, epochs=182, seeds=5, held_out=None, maps=16),
@@ -54,8 +47,8 @@ def run(study: Study, task: Task) -> Result:
     sizes = SIZES[task.size].over(task)
     pool = open_pool(study, task, sizes)
     builds: dict[str, Build] = {
-        f"{kind}-{layers}": partial(network, layers=layers, kind=kind, maps=sizes.maps)
-        for kind in BLOCKS
+        f"{kind}-{layers}": partial(network, f"{family}{layers}", maps=sizes.maps)
+        for kind, family in FAMILIES.items()
         for layers in LAYERS
     }
     # Small images are not mirrored: of digits that would be others.
@@ -66,17 +59,11 @@ def run(study: Study, task: Task) -> Result:
         batch_size=128 if task.size == "full" else 64,
         augment=augment,
     )
-    runs = learn_all(
-        pool, builds, recipes=dict.fromkeys(builds, recipe), sizes=sizes, task=task
-    )
+    runs = learn_all(pool, builds, recipes=dict.fromkeys(builds, recipe), sizes=sizes, task=task)
     return Result(
         sizes={
-            **pool.sizes,
+            **facts(pool, recipe, sizes),
             "maps of the first stage": sizes.maps,
-            "epochs": sizes.epochs,
-            "images a step": recipe.batch_size,
-            "learning rate": recipe.learning_rate,
-            "seeds": sizes.seeds,
         },
         columns=COLUMNS,
         rows=tuple(
@@ -90,27 +77,13 @@ def run(study: Study, task: Task) -> Result:
             for name, found in runs.items()
         ),
         findings=findings(runs),
-        panels=tuple(_panel(kind, runs) for kind in BLOCKS),
+        panels=tuple(_panel(kind, runs) for kind in FAMILIES),
     )
 
 
-def network(num_classes: int, in_channels: int, *, layers: int, kind: str, maps: int) -> ConvNet:
-    """The network of section 4.2 with `layers` layers whose first stage has so many maps."""
-    block = BLOCKS[kind]
-    channels = maps
-    stages: dict[str, nn.Module] = {
-        "conv1": ConvNormActivation(in_channels, maps, kernel_size=3)
-    }
-    for stage, count in enumerate(CIFAR_TABLE[layers][1]):
-        blocks: dict[str, nn.Module] = {}
-        for index in range(count):
-            halves = stage > 0 and index == 0
-            blocks[f"block{index + 1}"] = block(channels, maps << stage, stride=1 + halves)
-            channels = maps << stage
-        stages[f"stage{stage + 1}"] = sequence(**blocks)
-    net = ConvNet(sequence(**stages), average_head(channels, num_classes))
-    initialize_kaiming(net)
-    return net
+def network(name: str, num_classes: int, in_channels: int, *, maps: int) -> ConvNet:
+    """The network of the catalogue whose first stage has so many maps."""
+    return create(name, num_classes=num_classes, in_channels=in_channels, width=maps / MAPS)
 
 
 def findings(runs: Mapping[str, tuple[Run, ...]]) -> tuple[Finding, ...]:
@@ -132,9 +105,7 @@ def findings(runs: Mapping[str, tuple[Run, ...]]) -> tuple[Finding, ...]:
     )
 
 
-def _less(
-    runs: Mapping[str, tuple[Run, ...]], better: str, worse: str, claim: str
-) -> Finding:
+def _less(runs: Mapping[str, tuple[Run, ...]], better: str, worse: str, claim: str) -> Finding:
     found = {
         part: difference(
             last(runs[better], held_out=held_out), last(runs[worse], held_out=held_out)

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from convforge.compiler.ir.graph import Shape
     from convforge.runtime import Runtime
     from convforge.studies.study import Task
 
@@ -50,7 +49,7 @@ class Timed:
 
 
 def time_by_turns(
-    modules: Mapping[str, tuple[nn.Module, Shape]],
+    modules: Mapping[str, tuple[nn.Module, tuple[int, ...]]],
     *,
     sessions: int,
     task: Task,
@@ -76,12 +75,14 @@ def time_by_turns(
             for kept, times in zip(medians, spent, strict=True):
                 kept.append(statistics.median(times))
         return {
-            name: Timed(sum(layer.macs for layer in runtime.layers), Spread(tuple(ms)), errors[name])
+            name: Timed(
+                sum(layer.macs for layer in runtime.layers), Spread(tuple(ms)), errors[name]
+            )
             for (name, (runtime, _)), ms in zip(ready.items(), medians, strict=True)
         }
 
 
-def _prepare(module: nn.Module, shape: Shape, file: Path) -> tuple[Runtime, float]:
+def _prepare(module: nn.Module, shape: tuple[int, ...], file: Path) -> tuple[Runtime, float]:
     """The module's artifact, loaded, and how far off it is."""
     model = read_model(module.eval(), input_shape=shape)
     compile_model(module, file, threads=THREADS, input_shape=shape)

@@ -102,7 +102,12 @@ class Run:
 
 
 def open_pool(study: Study, task: Task, sizes: Sizes) -> Pool:
-    """The images of a task, decoded, as many and as large as `sizes` has it.
+    """The images of a task, decoded, as many and as large as `sizes` has it."""
+    return decode(open_images(study, task, sizes), task, side=sizes.side)
+
+
+def open_images(study: Study, task: Task, sizes: Sizes) -> Images:
+    """The images of a task, as many as `sizes` has it: a part "train" and one that is held out.
 
     Fewer ones are drawn with a fixed seed, each class in proportion as chance has it. Held out is
     "test" where there is one, else "val". Raises DataError as `images.open` does, and where
@@ -117,7 +122,7 @@ def open_pool(study: Study, task: Task, sizes: Sizes) -> Pool:
         "train": draw(images.splits["train"], sizes.images),
         held_out: draw(images.splits[held_out], sizes.held_out),
     }
-    return decode(dataclasses.replace(images, splits=parts), task, side=sizes.side)
+    return dataclasses.replace(images, splits=parts)
 
 
 def decode(images: Images, task: Task, *, side: int) -> Pool:
@@ -147,10 +152,25 @@ def learn(
     task: Task,
     share: tuple[int, int] = (0, 1),
 ) -> Run:
+    """The course of one network with one seed: `learn_net` without the network."""
+    return learn_net(pool, build, label=label, recipe=recipe, seed=seed, task=task, share=share)[1]
+
+
+def learn_net(
+    pool: Pool,
+    build: Build,
+    *,
+    label: str,
+    recipe: Recipe,
+    seed: int,
+    task: Task,
+    share: tuple[int, int] = (0, 1),
+) -> tuple[ConvNet, Run]:
     """Train one network with one seed, from its first weights on.
 
-    `label` names it in what is reported; `share` is which run of how many this is. A run whose loss
-    diverges ends there, and is wrong everywhere from then on.
+    `label` names it in what is reported; `share` is which run of how many this is. The network has
+    the weights of the last epoch, and stays on the device. A run whose loss diverges ends there,
+    and is wrong everywhere from then on.
     """
     device = find_device(task.device)
     recipe = dataclasses.replace(recipe, seed=seed)
@@ -170,10 +190,10 @@ def learn(
             learner = Learner(net, recipe=recipe, preprocess=pool.preprocess, machine=machine)
             history = _fit(learner, pool, progress)
     if not history:
-        return Run((1.0,), (1.0,), (time.perf_counter() - started,))
-    return Run(
+        return net, Run((1.0,), (1.0,), (time.perf_counter() - started,))
+    return net, Run(
         tuple(1 - row["accuracy"] for row in history),
-        tuple(1 - row["val_top1"] for row in history),
+        tuple(row["test_error"] for row in history),
         tuple(row["seconds"] for row in history),
     )
 
@@ -207,18 +227,24 @@ def _fit(
     learner: Learner, pool: Pool, progress: Callable[[int, int, str], None]
 ) -> Sequence[Mapping[str, Any]]:
     """The rows of the epochs; none where the loss diverged."""
+    errors: list[float] = []
 
     def validate(net: ConvNet) -> float:
-        return top1(net, pool.decoded[pool.held_out], preprocess=pool.preprocess)
+        errors.append(wrong_share(net, pool))
+        return 0.0  # of equals the latest is kept: the weights of the last epoch
 
     train = pool.decoded["train"]
     try:
-        course = fit(
-            learner, train.pixels, train.part.labels, validate=validate, progress=progress
-        )
+        course = fit(learner, train.pixels, train.part.labels, validate=validate, progress=progress)
     except RecipeError:
         return ()
-    return course.history
+    rows = zip(course.history, errors, strict=True)
+    return [{**row, "test_error": error} for row, error in rows]
+
+
+def wrong_share(net: ConvNet, pool: Pool) -> float:
+    """The share of wrong answers on the held-out images of a pool."""
+    return 1 - top1(net, pool.decoded[pool.held_out], preprocess=pool.preprocess)
 
 
 def named(build: Build, pool: Pool, *, label: str) -> ConvNet:
@@ -228,6 +254,18 @@ def named(build: Build, pool: Pool, *, label: str) -> ConvNet:
     net.input_shape = (pool.images.channels, pool.side, pool.side)
     net.num_classes = len(pool.images.classes)
     return net
+
+
+def facts(pool: Pool, recipe: Recipe, sizes: Sizes) -> dict[str, str | int | float]:
+    """How large a training was, for a result's `sizes`."""
+    return {
+        **pool.sizes,
+        "epochs": recipe.epochs,
+        "images a step": recipe.batch_size,
+        "optimiser": recipe.optimizer,
+        "learning rate": recipe.learning_rate,
+        "seeds": sizes.seeds,
+    }
 
 
 def until(run: Run, error: float) -> float | None:
@@ -248,9 +286,7 @@ def last(runs: Sequence[Run], *, held_out: bool) -> Spread:
     return Spread(tuple((run.test_error if held_out else run.train_error)[-1] for run in runs))
 
 
-def course_series(
-    runs: Sequence[Run], *, label: str, colour: int, held_out: bool
-) -> Series:
+def course_series(runs: Sequence[Run], *, label: str, colour: int, held_out: bool) -> Series:
     """Error by epoch: mean over the seeds, with the lowest and the highest around it."""
     courses = [run.test_error if held_out else run.train_error for run in runs]
     epochs = max(map(len, courses))

@@ -61,6 +61,11 @@ class Difference:
             return "holds"
         return "does not hold" if self.low > 0 else "undecided"
 
+    @property
+    def verdict_above(self) -> Verdict:
+        """Of the claim that the first is above the second."""
+        return Difference(-self.estimate, -self.high, -self.low).verdict_below
+
 
 def difference(first: Spread, second: Spread) -> Difference:
     """The difference of the means, by Welch's t. Raises PackageError where scipy is missing."""
@@ -73,6 +78,15 @@ def difference(first: Spread, second: Spread) -> Difference:
     counts = [len(one.values) - 1 for one in (first, second)]
     freedom = sum(variances) ** 2 / sum(v**2 / n for v, n in zip(variances, counts, strict=True))
     half = _quantile(freedom) * math.sqrt(sum(variances))
+    return Difference(estimate, estimate - half, estimate + half)
+
+
+def against(found: Spread, value: float) -> Difference:
+    """The difference of a mean from a number that is known, by Student's t."""
+    estimate, count = found.mean - value, len(found.values)
+    if count < 2:
+        return Difference(estimate, -math.inf, math.inf)
+    half = found.deviation and _quantile(count - 1) * found.deviation / math.sqrt(count)
     return Difference(estimate, estimate - half, estimate + half)
 
 

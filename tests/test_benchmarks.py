@@ -146,3 +146,20 @@ def test_serving_asks_every_server_for_the_same_and_soaks_one(repository):
     assert soaked["well"]
     assert soaked["asked"] == soaked["answered"] + soaked["refused"]
     assert soaked["refused"] > 0
+
+
+def test_studies_writes_a_chapter_a_picture_and_the_numbers(repository, tmp_path):
+    index = tmp_path / "index.md"
+    index.write_text("before\n<!-- verdicts -->\nold\n<!-- end -->\nafter\n")
+    small = ("--data", "digits", "--images", 40, "--epochs", 1, "--seeds", 2)
+    (found,) = lines(repository, "studies.py", "padding", *small, "--folder", tmp_path)
+    assert found["study"] == "padding-digits"
+    assert len(found["verdicts"]) == 3
+    names = {"index.md", *(f"padding-digits.{suffix}" for suffix in ("md", "png", "json"))}
+    assert {file.name for file in tmp_path.iterdir()} == names
+    text = index.read_text(encoding="utf-8")
+    assert "old" not in text
+    assert text.startswith("before\n")
+    assert text.endswith("<!-- end -->\nafter\n")
+    for claim, verdict in found["verdicts"].items():
+        assert f"| {claim} | **{verdict}** |" in text

@@ -35,7 +35,8 @@ def test_the_folder_gets_page_picture_and_numbers(cli, asked, tmp_path):
     assert (result.code, result.err) == (0, "")
     folder = tmp_path / "out"
     assert {file.name for file in folder.iterdir()} == {"depth.html", "depth.png", "depth.json"}
-    assert Image.open(folder / "depth.png").size[0] > 100
+    with Image.open(folder / "depth.png") as picture:
+        assert picture.size[0] > 100
     record = json.loads((folder / "depth.json").read_text())
     assert record["table"][0]["error"]["mean"] == 0.2
     for words in ("20.00 % ± 14.14", "It is so: undecided", "A remark.", "saved as"):

@@ -25,7 +25,7 @@ def test_only_the_activation_changes(name):
 
 
 def test_the_rate_is_that_which_reaches_the_threshold_first(monkeypatch, task):
-    ends = {0.01: 0.5, 0.03: 0.2, 0.1: 0.24, 0.3: 0.9}
+    ends = {0.003: 0.95, 0.01: 0.5, 0.03: 0.2, 0.1: 0.24, 0.3: 0.9}
     asked = []
 
     def learn(pool, build, *, recipe, seed, **_):

@@ -13,7 +13,7 @@ from torch import nn
 from convforge.analysis.arithmetic import bottleneck_saving
 from convforge.networks.blocks import conv2d, sequence
 from convforge.networks.googlenet import TABLE_1
-from convforge.studies.latency import ROUNDS, THREADS, largest_error, time_by_turns
+from convforge.studies.latency import ROUNDS, THREADS, remarks, time_by_turns
 from convforge.studies.spread import Spread, against
 from convforge.studies.study import Column, Finding, Panel, Result, Series
 
@@ -77,7 +77,7 @@ def run(study: Study, task: Task) -> Result:  # noqa: ARG001  (every study's)
         rows=tuple(_row(block, timed, faster[block]) for block in blocks),
         findings=findings(timed, faster),
         panels=(_panel(timed, faster),),
-        remarks=(largest_error(timed),),
+        remarks=remarks(timed),
     )
 
 

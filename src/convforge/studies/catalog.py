@@ -130,7 +130,9 @@ def run(name: str, task: Task) -> Report:
     study = find(name)
     _check(study, task)
     from convforge.benchmark.measurement import machine  # noqa: PLC0415  (slow)
+    from convforge.training.selection import find_device  # noqa: PLC0415  (imports torch)
 
+    device = find_device(task.device)
     module: Any = importlib.import_module(f"convforge.studies.{name}")
     conduct: Callable[[Study, Task], Result] = module.run
     started = time.perf_counter()
@@ -138,7 +140,7 @@ def run(name: str, task: Task) -> Report:
     circumstances: dict[str, str | int | float] = {
         "size": task.size,
         "machine": machine(),
-        "device": task.device,
+        "device": device,
         "threads of torch": _torch_threads(),
         "load of the machine": round(os.getloadavg()[0], 1),
         "seconds": round(time.perf_counter() - started, 1),

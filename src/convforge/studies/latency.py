@@ -6,6 +6,7 @@ that the spread over sessions says what the machine does from one minute to the 
 
 from __future__ import annotations
 
+import os
 import statistics
 import tempfile
 from dataclasses import dataclass
@@ -96,10 +97,18 @@ def _prepare(module: nn.Module, shape: tuple[int, ...], file: Path) -> tuple[Run
     return runtime, error
 
 
-def largest_error(timed: Mapping[str, Timed]) -> str:
-    """A sentence on the numerical check, for the remarks of a result."""
+def remarks(timed: Mapping[str, Timed]) -> tuple[str, ...]:
+    """What has to be known of the times: the numerical check, and whether the machine was busy."""
     error = max(one.error for one in timed.values())
-    return (
-        f"Every compiled network was held against torch in float64 first: the largest difference "
-        f"is {error:.1e} of the largest output."
+    checked = (
+        "Every compiled network was held against torch in float64 first: the largest difference is "
+        f"{error:.1e} of the largest output."
     )
+    load, processors = os.getloadavg()[0], os.cpu_count() or 1
+    if load <= processors:
+        return (checked,)
+    busy = (
+        f"Other programs kept the machine busy (load {load:.1f} on {processors} processors): long "
+        "runs were interrupted more than short ones, and the ratios of times say little."
+    )
+    return checked, busy

@@ -22,7 +22,7 @@ from convforge.networks.blocks import (
     sequence,
 )
 from convforge.networks.contract import ConvNet
-from convforge.studies.latency import largest_error, time_by_turns
+from convforge.studies.latency import remarks, time_by_turns
 from convforge.studies.learning import (
     Sizes,
     course_series,
@@ -96,7 +96,7 @@ def run(study: Study, task: Task) -> Result:
         ),
         findings=findings(runs, timed),
         panels=(_panel(runs),),
-        remarks=(largest_error(timed),),
+        remarks=remarks(timed),
     )
 
 

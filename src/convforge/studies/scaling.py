@@ -25,7 +25,7 @@ from convforge.networks.blocks import (
 )
 from convforge.networks.contract import ConvNet
 from convforge.networks.resnet import Residual
-from convforge.studies.latency import largest_error, time_by_turns
+from convforge.studies.latency import remarks, time_by_turns
 from convforge.studies.learning import (
     Sizes,
     decode,
@@ -125,7 +125,7 @@ def run(study: Study, task: Task) -> Result:
         findings=findings(runs),
         panels=(_errors_panel(runs), _front_panel(runs, timed)),
         remarks=(
-            largest_error(timed),
+            *remarks(timed),
             RESOLUTION,
         ),
     )

@@ -14,7 +14,7 @@ from torch import nn
 
 from convforge.analysis.arithmetic import depthwise_separable_ratio
 from convforge.networks.blocks import conv2d, sequence
-from convforge.studies.latency import ROUNDS, THREADS, largest_error, time_by_turns
+from convforge.studies.latency import ROUNDS, THREADS, remarks, time_by_turns
 from convforge.studies.spread import Spread, against
 from convforge.studies.study import Column, Finding, Panel, Result, Series
 
@@ -72,7 +72,7 @@ def run(study: Study, task: Task) -> Result:  # noqa: ARG001  (every study's)
         ),
         panels=tuple(_panel(kernel, maps, timed) for kernel in KERNELS),
         remarks=(
-            largest_error(timed),
+            *remarks(timed),
             WINOGRAD,
         ),
     )

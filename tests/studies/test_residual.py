@@ -50,9 +50,9 @@ def test_other_expansions_get_maps_for_about_the_same_multiply_adds(pool):
 
 
 def test_the_verdicts_follow_from_the_errors():
-    found = dict.fromkeys(VARIANTS, runs(0.2, 0.21)) | {"the paper's": runs(0.1, 0.11)}
+    found = dict.fromkeys(VARIANTS, runs(0.2, 0.21, 0.2)) | {"the paper's": runs(0.1, 0.11, 0.1)}
     assert [one.verdict for one in residual.findings(found)] == ["holds"] * 3
-    found["no shortcut"], found["expansion 1"] = runs(0.05, 0.051), runs(0.1, 0.12)
+    found["no shortcut"], found["expansion 1"] = runs(0.05, 0.05, 0.05), runs(0.1, 0.12, 0.1)
     assert [one.verdict for one in residual.findings(found)] == [
         "does not hold",
         "holds",

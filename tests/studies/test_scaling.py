@@ -37,10 +37,10 @@ def test_a_plan_is_built_as_it_says(blocks):
 def test_the_verdicts_follow_from_the_errors():
     found = scaling.findings(
         {
-            "all": runs(0.1, 0.11),
-            "depth": runs(0.2, 0.21),
-            "width": runs(0.1, 0.12),
-            "resolution": runs(0.05, 0.051),
+            "all": runs(0.1, 0.11, 0.1),
+            "depth": runs(0.2, 0.21, 0.2),
+            "width": runs(0.1, 0.12, 0.1),
+            "resolution": runs(0.05, 0.051, 0.05),
         }
     )
     assert [one.verdict for one in found] == ["holds", "undecided", "does not hold"]

@@ -17,7 +17,12 @@ from PIL import Image
 from torch import nn
 
 from convforge.images.augment import Augment
-from convforge.networks.blocks import average_head, conv2d, initialize_kaiming, sequence
+from convforge.networks.blocks import (
+    ConvNormActivation,
+    average_head,
+    initialize_kaiming,
+    sequence,
+)
 from convforge.networks.contract import ConvNet
 from convforge.studies.learning import Sizes, decode, facts, learn_net, open_images, wrong_share
 from convforge.studies.spread import Spread, difference
@@ -66,7 +71,7 @@ def run(study: Study, task: Task) -> Result:
     recipe = Recipe(
         epochs=sizes.epochs,
         batch_size=32,
-        learning_rate=0.03,
+        learning_rate=0.1,
         augment=Augment(shift=sizes.side // 4),
     )
     errors = _learn(pools, recipe, sizes=sizes, task=task)
@@ -89,14 +94,13 @@ def run(study: Study, task: Task) -> Result:
 
 
 def network(num_classes: int, in_channels: int, *, padding: Padding, maps: int) -> ConvNet:
-    """Convolutions of KERNELS with ReLU, pooling between them, global average pooling."""
+    """Convolutions of KERNELS with normalisation and ReLU, pooling between, a mean at the end."""
     layers: dict[str, nn.Module] = {}
     channels = in_channels
     for index, kernel in enumerate(KERNELS):
-        layers[f"conv{index + 1}"] = conv2d(
+        layers[f"conv{index + 1}"] = ConvNormActivation(
             channels, maps << index, kernel_size=kernel, padding=padding
         )
-        layers[f"relu{index + 1}"] = nn.ReLU()
         if index < len(KERNELS) - 1:
             layers[f"pool{index + 1}"] = nn.MaxPool2d(2)
         channels = maps << index
@@ -160,15 +164,15 @@ def _learn(
 def paths(padding: Padding, *, side: int) -> NDArray[np.float64]:
     """[side, side]: how many paths lead from each pixel to the last map, of the most there are.
 
-    All weights are 1 and pooling takes means, so that the gradient of the sum counts them.
+    All weights are 1 and pooling takes means, so that the gradient of the sum counts them;
+    normalisation that has seen nothing only scales.
     """
     net = network(2, 1, padding=padding, maps=1).features
     layers = [nn.AvgPool2d(2) if isinstance(one, nn.MaxPool2d) else one for one in net]
-    counting = nn.Sequential(*layers).double()
-    for layer in counting:
-        if isinstance(layer, nn.Conv2d) and layer.bias is not None:
+    counting = nn.Sequential(*layers).double().eval()
+    for layer in counting.modules():
+        if isinstance(layer, nn.Conv2d):
             nn.init.ones_(layer.weight)
-            nn.init.zeros_(layer.bias)
     x = torch.ones(1, 1, side, side, dtype=torch.float64, requires_grad=True)
     (gradient,) = torch.autograd.grad(counting(x).sum(), x)
     counts: NDArray[np.float64] = gradient[0, 0].numpy()

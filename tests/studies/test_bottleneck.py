@@ -47,6 +47,7 @@ def test_the_verdicts_follow_from_counts_and_times():
     assert verdicts(timed((1.0, 5.0), (1.0, 1.0)))[1] == "undecided"
 
 
+@pytest.mark.slow  # trainings, compiled networks
 def test_it_runs_on_the_blocks_of_its_size(monkeypatch):
     monkeypatch.setitem(bottleneck.TIMED, "default", ("inception3a",))
     result = bottleneck.run(CATALOG["bottleneck"], Task(seeds=2))

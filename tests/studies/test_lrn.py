@@ -1,5 +1,7 @@
 import dataclasses
 
+import pytest
+
 from convforge.networks.blocks import LocalResponseNorm
 from convforge.studies import lrn
 from convforge.studies.catalog import CATALOG
@@ -30,6 +32,7 @@ def test_the_verdicts_follow_from_errors_and_times():
     assert [one.verdict for one in alike] == ["undecided", "does not hold"]
 
 
+@pytest.mark.slow  # trainings, compiled networks
 def test_it_runs_and_measures_error_and_time(task):
     result = lrn.run(CATALOG["lrn"], dataclasses.replace(task, count=64))
     assert [row[0] for row in result.rows] == ["with", "without"]

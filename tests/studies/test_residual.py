@@ -60,6 +60,7 @@ def test_the_verdicts_follow_from_the_errors():
     ]
 
 
+@pytest.mark.slow  # trainings, compiled networks
 def test_it_runs_and_its_table_has_every_variant(task, monkeypatch):
     monkeypatch.setattr(residual, "BLOCKS", 1)
     result = residual.run(CATALOG["residual"], dataclasses.replace(task, count=64))

@@ -46,6 +46,7 @@ def test_the_verdicts_follow_from_the_errors():
     assert [one.verdict for one in found] == ["holds", "undecided", "does not hold"]
 
 
+@pytest.mark.slow  # trainings, compiled networks
 def test_it_runs_each_network_on_images_of_its_size(task, monkeypatch):
     small = dataclasses.replace(scaling.SIZES["default"], side=8, maps=4, held_out=20)
     monkeypatch.setitem(scaling.SIZES, "default", small)

@@ -41,6 +41,7 @@ def test_where_it_is_always_faster_or_never_it_says_so():
     assert never[1].measured == "not faster at N = 8; never faster"
 
 
+@pytest.mark.slow  # trainings, compiled networks
 def test_it_runs_for_every_kernel_and_number_of_maps(monkeypatch):
     monkeypatch.setitem(separable.MAPS, "default", (4, 32))
     monkeypatch.setattr(separable, "KERNELS", (3,))

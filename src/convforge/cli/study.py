@@ -106,7 +106,9 @@ def tables(report: "Report") -> "Iterator[RenderableType]":
     yield table
     for finding in result.findings:
         yield plain(f"{finding.claim}: {finding.verdict}", "bold")
-        yield plain(f"  {finding.measured}; {finding.rule}")
+        yield plain(f"  {finding.measured}")
+    for rule in dict.fromkeys(finding.rule for finding in result.findings):
+        yield plain(f"rule: {rule}")
     for remark in result.remarks:
         yield plain(remark)
     for facts in (result.sizes, report.circumstances):

@@ -7,6 +7,7 @@ them nearest to the same multiply-adds.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -78,6 +79,7 @@ def run(study: Study, task: Task) -> Result:
     }
     recipe = Recipe(
         epochs=sizes.epochs,
+        batch_size=32,
         learning_rate=0.1,
         augment=Augment(shift=sizes.side // 8, flip=sizes.side >= 32),
     )
@@ -139,7 +141,9 @@ def equal_maps(variant: Variant, pool: Pool, *, maps: int) -> int:
     """The maps that bring a variant nearest to the paper's block with `maps`, in multiply-adds."""
     wanted = macs(Variant(), pool, maps=maps)
     tried = range(maps, 5 * maps, 2)
-    return min(tried, key=lambda count: abs(macs(variant, pool, maps=count) - wanted))
+    above = bisect_left(tried, wanted, key=lambda count: macs(variant, pool, maps=count))
+    near = tried[max(above - 1, 0) : above + 1]
+    return min(near, key=lambda count: abs(macs(variant, pool, maps=count) - wanted))
 
 
 def findings(runs: Mapping[str, tuple[Run, ...]]) -> tuple[Finding, ...]:

@@ -98,6 +98,7 @@ def run(study: Study, task: Task) -> Result:
     pools = {side: decode(images, task, side=side) for side in {p.side for p in plans.values()}}
     recipe = Recipe(
         epochs=sizes.epochs,
+        batch_size=32,
         learning_rate=0.1,
         augment=Augment(shift=2, flip=task.size == "full"),
     )
@@ -146,7 +147,7 @@ def nearest(base: Plan, rule: Rule) -> Plan:
     phi is tried around PHI, the nearest of equals is taken.
     """
     wanted = 2**PHI * macs(base)
-    tried = sorted((PHI + step / 50 for step in range(-25, 26)), key=lambda phi: abs(phi - PHI))
+    tried = sorted((PHI + step / 30 for step in range(-12, 13)), key=lambda phi: abs(phi - PHI))
     plans = dict.fromkeys(grown(base, rule.at(phi)) for phi in tried)
     return min(plans, key=lambda plan: abs(macs(plan) - wanted))
 

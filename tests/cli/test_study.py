@@ -24,7 +24,9 @@ def asked(monkeypatch):
             panels=(Panel(title="t", x="x", y="y", series=(Series(label="a", x=(1,), y=(2,)),)),),
             remarks=("A remark.",),
         )
-        return Report(study=CATALOG[name], result=result, circumstances={"machine": "m"})
+        return Report(
+            study=CATALOG[name], result=result, command="c", circumstances={"machine": "m"}
+        )
 
     monkeypatch.setattr(command, "run", run)
     return found

@@ -64,4 +64,9 @@ def report(study):
         ),
         remarks=("A remark.",),
     )  # fmt: skip
-    return Report(study=study, result=result, circumstances={"machine": "2 x CPU", "seconds": 1.5})
+    return Report(
+        study=study,
+        result=result,
+        command="convforge study depth --seeds 3",
+        circumstances={"machine": "2 x CPU", "seconds": 1.5},
+    )

@@ -59,5 +59,5 @@ def test_a_report_says_how_it_came_about(monkeypatch, report):
     assert asked == [("depth", "full")]
     assert found.result is report.result
     assert found.study is catalog.CATALOG["depth"]
-    assert found.circumstances["size"] == "full"
+    assert found.command == "convforge study depth --full"
     assert {"machine", "threads of torch", "seconds", "date"} <= set(found.circumstances)

@@ -5,7 +5,7 @@ def test_the_page_says_all_and_loads_nothing(report):
     html = study_html(report)
     for words in (
         "A &lt;title&gt;",
-        "A source. 1 %.",
+        "<p class=soft>A source.</p><p class=soft>In the paper: 1 %.</p>",
         "one &amp; all",
         '<td class="verdict holds">holds</td>',
         '<td class="verdict does">does not hold</td>',
@@ -15,6 +15,7 @@ def test_the_page_says_all_and_loads_nothing(report):
         "20.00 % ± 10.00",
         "A remark.",
         "2 x CPU",
+        "<pre>convforge study depth --seeds 3</pre>",
     ):
         assert words in html
     assert "<title>A" not in html
@@ -28,5 +29,5 @@ def test_the_chapter_says_the_same(report):
     assert "(depth.png)" in text
     assert "| network | MACs | error |\n| :--- | ---: | ---: |" in text
     assert "| plain | 120,422,400 | 20.00 % ± 10.00 |" in text
-    assert "`convforge study depth`: images digits; seeds 3." in text
+    assert "`convforge study depth --seeds 3`: images digits; seeds 3." in text
     assert "machine 2 x CPU; seconds 1.5" in text

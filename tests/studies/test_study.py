@@ -41,3 +41,11 @@ def test_progress_is_told_where_somebody_listens():
     Task(progress=lambda *words: said.append(words)).report(1, 2, "it")
     Task().report(1, 2, "it")
     assert said == [(1, 2, "it")]
+
+
+def test_the_command_of_a_task_names_what_differs_and_no_folder():
+    assert Task().command("depth") == "convforge study depth"
+    task = Task(size="full", images="/a/private/cifar10/", count=50, epochs=3, seeds=4)
+    assert task.command("lrn") == (
+        "convforge study lrn --full --data cifar10 --images 50 --epochs 3 --seeds 4"
+    )

@@ -97,7 +97,8 @@ def tables(report: "Report") -> "Iterator[RenderableType]":
     """The claim, the table, and what was found."""
     study, result = report.study, report.result
     yield plain(f"{study.title}: {study.claim}", "bold")
-    yield plain(f"{study.source}. {study.figure}")
+    yield plain(f"{study.source}.")
+    yield plain(f"In the paper: {study.figure}")
     texts = [column.name for column in result.columns if column.kind == "text"]
     table = make_table("", *(column.name for column in result.columns), left=texts)
     for row in result.rows:

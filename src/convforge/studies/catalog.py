@@ -138,7 +138,6 @@ def run(name: str, task: Task) -> Report:
     started = time.perf_counter()
     result = conduct(study, task)
     circumstances: dict[str, str | int | float] = {
-        "size": task.size,
         "machine": machine(),
         "device": device,
         "threads of torch": _torch_threads(),
@@ -147,7 +146,9 @@ def run(name: str, task: Task) -> Report:
         "convforge": __version__,
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }
-    return Report(study=study, result=result, circumstances=circumstances)
+    return Report(
+        study=study, result=result, command=task.command(name), circumstances=circumstances
+    )
 
 
 def _check(study: Study, task: Task) -> None:

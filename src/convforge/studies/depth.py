@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from convforge.networks.contract import ConvNet
-    from convforge.studies.learning import Build, Run
+    from convforge.studies.learning import Build, Pool, Run
     from convforge.studies.study import Study, Task
 
 LAYERS = (20, 56)
@@ -30,7 +30,7 @@ LAYERS = (20, 56)
 FAMILIES = {"plain": "plain", "residual": "resnet"}
 MAPS = 16  # of the first stage, in the paper
 SIZES = {
-    "default": Sizes(side=16, epochs=14, seeds=3, images=1500, held_out=1000, maps=8),
+    "default": Sizes(side=16, epochs=10, seeds=3, images=1500, held_out=1000, maps=8),
     "full": Sizes(side=32, epochs=182, seeds=5, held_out=None, maps=16),
 }
 COLUMNS = (
@@ -69,7 +69,7 @@ def run(study: Study, task: Task) -> Result:
         rows=tuple(
             (
                 name,
-                sum(p.numel() for p in builds[name](10, pool.images.channels).parameters()),
+                weights(builds[name], pool),
                 last(found, held_out=False),
                 last(found, held_out=True),
                 found[0].seconds[-1],
@@ -84,6 +84,12 @@ def run(study: Study, task: Task) -> Result:
 def network(name: str, num_classes: int, in_channels: int, *, maps: int) -> ConvNet:
     """The network of the catalogue whose first stage has so many maps."""
     return create(name, num_classes=num_classes, in_channels=in_channels, width=maps / MAPS)
+
+
+def weights(build: Build, pool: Pool) -> int:
+    """Trainable parameters of a network for the pool's images."""
+    net = build(len(pool.images.classes), pool.images.channels)
+    return sum(parameter.numel() for parameter in net.parameters())
 
 
 def findings(runs: Mapping[str, tuple[Run, ...]]) -> tuple[Finding, ...]:

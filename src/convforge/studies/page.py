@@ -36,14 +36,15 @@ def study_html(report: Report) -> str:
     drawing = figure_svg(result.panels, label=f"figure of the study {study.name}")
     body = (
         f"<h1>{escape(study.title)}</h1><p class=lead>{escape(study.claim)}</p>"
-        f"<p class=soft>{escape(study.source)}. {escape(study.figure)}</p>"
+        f"<p class=soft>{escape(study.source)}.</p>"
+        f"<p class=soft>In the paper: {escape(study.figure)}</p>"
         f'<h2>Findings</h2><div class="wide findings"><table><thead><tr>'
         f"{_heads(FINDINGS)}</tr></thead><tbody>{findings}</tbody></table></div>"
         f"<h2>Figure</h2><div class=wide>{drawing}</div>"
         f"<h2>Table</h2><div class=wide>{_html_table(report)}</div>"
         + "".join(f"<p class=soft>{escape(remark)}</p>" for remark in result.remarks)
         + f"<h2>Sizes</h2>{_html_facts(result.sizes)}"
-        f"<h2>Circumstances</h2>{_html_facts(report.circumstances)}"
+        f"<h2>Circumstances</h2><pre>{escape(report.command)}</pre>{_html_facts(report.circumstances)}"
     )
     return html_page(f"study: {study.title}", body, style=STYLE)
 
@@ -78,9 +79,9 @@ def study_markdown(report: Report, *, picture: str) -> str:
             *(line for remark in result.remarks for line in (remark, "")),
             "## Sizes and circumstances",
             "",
-            f"`convforge study {study.name}`: {_facts(result.sizes)}.",
+            f"`{report.command}`: {_facts(result.sizes)}.",
             "",
-            f"Measured with {_facts(report.circumstances)}.",
+            f"Measured on: {_facts(report.circumstances)}.",
             "",
         ]
     )

@@ -55,7 +55,7 @@ VARIANTS = {
 }
 BLOCKS = 3  # a stage; the first of a stage has no shortcut
 SIZES = {
-    "default": Sizes(side=16, epochs=12, seeds=3, images=1500, maps=8),
+    "default": Sizes(side=16, epochs=8, seeds=3, images=1500, maps=8),
     "full": Sizes(side=32, epochs=100, seeds=5, held_out=None, maps=24),
 }
 COLUMNS = (

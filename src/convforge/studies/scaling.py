@@ -70,7 +70,7 @@ BLOCKS = 6
 STAGES = 3
 SESSIONS = 5
 SIZES = {
-    "default": Sizes(side=16, epochs=10, seeds=3, images=1500, maps=8),
+    "default": Sizes(side=16, epochs=8, seeds=3, images=1500, maps=8),
     "full": Sizes(side=64, epochs=60, seeds=5, held_out=None, maps=16),
 }
 RESOLUTION = (

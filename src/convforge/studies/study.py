@@ -50,6 +50,19 @@ class Task:
     device: str = "auto"
     progress: Progress | None = None
 
+    def command(self, name: str) -> str:
+        """What runs the study `name` so on a terminal; of the images' folder the name alone."""
+        data = None if self.images is None else self.images.rstrip("/").rpartition("/")[2]
+        options = {
+            "--data": data,
+            "--images": self.count,
+            "--epochs": self.epochs,
+            "--seeds": self.seeds,
+        }
+        given = [f"{option} {value}" for option, value in options.items() if value is not None]
+        full = ["--full"] if self.size == "full" else []
+        return " ".join(["convforge study", name, *full, *given])
+
     def report(self, done: int, total: int, message: str) -> None:
         """Call `progress`, where there is one."""
         if self.progress is not None:
@@ -134,10 +147,11 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """A study, its result, and the circumstances: machine, threads, seconds, versions, date."""
+    """A study, its result, the command that gives it, and the circumstances, machine and date."""
 
     study: Study
     result: Result
+    command: str
     circumstances: Mapping[str, str | int | float]
 
     def to_json(self) -> dict[str, Any]:
@@ -145,6 +159,7 @@ class Report:
         study, result = self.study, self.result
         return {
             "study": study.name,
+            "command": self.command,
             "claim": study.claim,
             "source": study.source,
             "paper": study.figure,

@@ -67,6 +67,8 @@ def _frame(axes: Any, panel: Panel) -> None:
         axes.set_xscale("log", base=2)
         axes.set_xticks(places, [f"{x:g}" for x in places])
         axes.minorticks_off()
+    elif panel.x == "epoch":
+        axes.xaxis.get_major_locator().set_params(integer=True)
     if "y" in panel.log:
         axes.set_yscale("log", base=2)
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")

@@ -7,7 +7,6 @@ from convforge.studies import activation
 from convforge.studies.catalog import CATALOG
 from convforge.studies.learning import Run
 from convforge.studies.spread import Spread
-from convforge.training.recipe import Recipe
 
 
 def layers(net, kind):
@@ -24,24 +23,13 @@ def test_only_the_activation_changes(name):
     assert sum(p.numel() for p in net.parameters()) == 61_706
 
 
-def test_the_rate_is_that_which_reaches_the_threshold_first(monkeypatch, task):
-    ends = {0.003: 0.95, 0.01: 0.5, 0.03: 0.2, 0.1: 0.24, 0.3: 0.9}
-    asked = []
-
-    def learn(pool, build, *, recipe, seed, **_):
-        asked.append(seed)
-        end = ends[recipe.learning_rate]
-        return Run((0.6, end), (0.6, end), (1.0, 2.0))
-
-    monkeypatch.setattr(activation, "learn", learn)
-    recipe = Recipe(epochs=2)
-    chosen = activation.choose(None, None, name="relu", recipe=recipe, task=task)
-    assert chosen == dataclasses.replace(recipe, learning_rate=0.03)
-    assert set(asked) == {activation.TUNING_SEED}
-    ends[0.03] = ends[0.1] = 0.6
-    assert (
-        activation.choose(None, None, name="relu", recipe=recipe, task=task).learning_rate == 0.01
+def test_a_rate_is_better_that_reaches_the_threshold_sooner_then_that_errs_less():
+    soon, late, never, less = (
+        activation.badness(Run(errors, (0.0,) * len(errors), (1.0,) * len(errors)))
+        for errors in ((0.2, 0.2), (0.6, 0.1), (0.9, 0.8), (0.9, 0.7))
     )
+    assert soon < late < less < never
+    assert (never[0], less[0]) == (2, 2)
 
 
 def test_a_run_that_never_gets_there_counts_with_all_its_epochs():

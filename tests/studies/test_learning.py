@@ -66,14 +66,12 @@ def test_images_that_hold_nothing_out_are_refused(monkeypatch):
 
 def test_the_same_seed_gives_the_same_course_and_another_one_another(pool):
     task = Task(device="cpu")
-    said = []
     first, again, other = (
         learn(pool, lenet, label="it", recipe=RECIPE, seed=seed, task=task) for seed in (0, 0, 1)
     )
     assert (first.train_error, first.test_error) == (again.train_error, again.test_error)
     assert first.train_error != other.train_error
-    assert len(first.seconds) == 2
-    assert not said
+    assert 0 < first.seconds[0] < first.seconds[1]
 
 
 def test_the_network_has_the_last_weights_and_the_course_its_errors(pool):
@@ -128,3 +126,23 @@ def test_the_last_epoch_counts_and_a_curve_shows_all_seeds():
     np.testing.assert_allclose(series.y, (0.6, 1.6 / 3))
     assert (series.low, series.high) == ((0.3, 0.2), (1.0, 1.0))
     assert series.style == "dashed"
+
+
+def test_the_rate_is_chosen_by_a_seed_of_its_own(monkeypatch):
+    ends, asked = {0.01: 0.5, 0.03: 0.2, 0.1: 0.24}, []
+
+    def learn(pool, build, *, recipe, seed, **_):
+        asked.append(seed)
+        return course(ends[recipe.learning_rate])
+
+    monkeypatch.setattr(learning, "learn", learn)
+    chosen = learning.choose_rate(
+        *(None, lenet),
+        label="it",
+        recipe=RECIPE,
+        rates=tuple(ends),
+        badness=lambda run: (run.train_error[-1], 0.0),
+        task=Task(),
+    )
+    assert chosen == dataclasses.replace(RECIPE, learning_rate=0.03)
+    assert asked == [learning.TUNING_SEED] * 3

@@ -36,5 +36,5 @@ def test_the_verdicts_follow_from_errors_and_times():
 def test_it_runs_and_measures_error_and_time(task):
     result = lrn.run(CATALOG["lrn"], dataclasses.replace(task, count=64))
     assert [row[0] for row in result.rows] == ["with", "without"]
-    assert all(row[4].mean > 0 for row in result.rows)
+    assert all(row[5].mean > 0 for row in result.rows)
     assert len(result.panels[0].series) == 4

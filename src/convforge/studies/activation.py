@@ -16,10 +16,10 @@ from torch import nn
 from convforge.networks.catalog import create
 from convforge.studies.learning import (
     Sizes,
+    choose_rate,
     course_series,
     facts,
     last,
-    learn,
     learn_all,
     open_pool,
     until,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from convforge.networks.contract import ConvNet
-    from convforge.studies.learning import Build, Pool, Run
+    from convforge.studies.learning import Build, Run
     from convforge.studies.study import Study, Task
 
 Name = Literal["tanh", "sigmoid", "relu"]
@@ -47,7 +47,6 @@ SIZES = {
     "full": Sizes(side=32, epochs=40, seeds=10, held_out=None),
 }
 RATES = (0.003, 0.01, 0.03, 0.1, 0.3)
-TUNING_SEED = 1000  # no study has as many seeds
 THRESHOLD = 0.25  # of training error, the paper's
 CENSORED = (
     "A run that never reaches 25 % counts with all of its epochs, which is less than it would have "
@@ -77,7 +76,9 @@ def run(study: Study, task: Task) -> Result:
         label_smoothing=0.0,
     )
     recipes = {
-        name: choose(pool, build, name=name, recipe=plain, task=task)
+        name: choose_rate(
+            pool, build, label=name, recipe=plain, rates=RATES, badness=badness, task=task
+        )
         for name, build in builds.items()
     }
     runs = learn_all(pool, builds, recipes=recipes, sizes=sizes, task=task)
@@ -116,27 +117,15 @@ def network(num_classes: int, in_channels: int, *, name: Name) -> ConvNet:
     return net
 
 
-def choose(pool: Pool, build: Build, *, name: str, recipe: Recipe, task: Task) -> Recipe:
-    """The recipe with the rate of RATES that reaches the threshold first, else errs least."""
-
-    def badness(rate: float) -> tuple[float, float]:
-        found = learn(
-            pool,
-            build,
-            label=f"{name} at {rate}",
-            recipe=dataclasses.replace(recipe, learning_rate=rate),
-            seed=TUNING_SEED,
-            task=task,
-            share=(RATES.index(rate), len(RATES)),
-        )
-        return until(found, THRESHOLD) or float(recipe.epochs), found.train_error[-1]
-
-    return dataclasses.replace(recipe, learning_rate=min(RATES, key=badness))
+def badness(run: Run) -> tuple[float, float]:
+    """Of a rate: epochs to the threshold, then the error in the last one."""
+    reached = until(run, THRESHOLD)
+    return len(run.train_error) if reached is None else reached, run.train_error[-1]
 
 
 def epochs_to_threshold(runs: tuple[Run, ...]) -> Spread:
     """Epochs until the training error is THRESHOLD, over the seeds."""
-    return Spread(tuple(until(run, THRESHOLD) or float(len(run.train_error)) for run in runs))
+    return Spread(tuple(badness(run)[0] for run in runs))
 
 
 def findings(reached: Mapping[str, Spread]) -> tuple[Finding, ...]:

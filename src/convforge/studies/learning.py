@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     Build = Callable[[int, int], ConvNet]
 
 
+TUNING_SEED = 1000  # no study has as many seeds
+
+
 @dataclass(frozen=True, eq=False)
 class Pool:
     """Images that all networks of a study learn from and are held against, decoded at one size."""
@@ -223,14 +226,47 @@ def learn_all(
     return {name: tuple(found) for name, found in runs.items()}
 
 
+def choose_rate(
+    pool: Pool,
+    build: Build,
+    *,
+    label: str,
+    recipe: Recipe,
+    rates: Sequence[float],
+    badness: Callable[[Run], tuple[float, float]],
+    task: Task,
+) -> Recipe:
+    """The recipe with the rate whose run is least bad, of a seed that is not measured.
+
+    `badness` may look at the training error alone, or held-out images would choose.
+    """
+
+    def of_rate(rate: float) -> tuple[float, float]:
+        return badness(
+            learn(
+                pool,
+                build,
+                label=f"{label} at {rate}",
+                recipe=dataclasses.replace(recipe, learning_rate=rate),
+                seed=TUNING_SEED,
+                task=task,
+                share=(rates.index(rate), len(rates)),
+            )
+        )
+
+    return dataclasses.replace(recipe, learning_rate=min(rates, key=of_rate))
+
+
 def _fit(
     learner: Learner, pool: Pool, progress: Callable[[int, int, str], None]
 ) -> Sequence[Mapping[str, Any]]:
     """The rows of the epochs; none where the loss diverged."""
-    errors: list[float] = []
+    ends: list[dict[str, float]] = []
+    started = time.perf_counter()
 
     def validate(net: ConvNet) -> float:
-        errors.append(wrong_share(net, pool))
+        seconds = time.perf_counter() - started
+        ends.append({"test_error": wrong_share(net, pool), "seconds": seconds})
         return 0.0  # of equals the latest is kept: the weights of the last epoch
 
     train = pool.decoded["train"]
@@ -238,8 +274,7 @@ def _fit(
         course = fit(learner, train.pixels, train.part.labels, validate=validate, progress=progress)
     except RecipeError:
         return ()
-    rows = zip(course.history, errors, strict=True)
-    return [{**row, "test_error": error} for row, error in rows]
+    return [{**row, **end} for row, end in zip(course.history, ends, strict=True)]
 
 
 def wrong_share(net: ConvNet, pool: Pool) -> float:

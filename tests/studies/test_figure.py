@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 
 from convforge.errors import PackageError
-from convforge.studies.figure import PANEL_WIDTH, SERIES, figure_png, figure_svg
+from convforge.studies.figure import PANEL_WIDTH, SERIES, _draw, figure_png, figure_svg
+from convforge.studies.study import Panel, Series
+from convforge.training.plots import settings
 
 
 def test_the_drawing_for_the_page_has_its_colours_and_names_every_series(report):
@@ -31,6 +33,17 @@ def test_the_picture_is_on_white_with_all_colours_and_the_same_each_time(report)
         wanted = [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
         assert (np.abs(pixels.astype(int) - wanted).sum(-1) < 60).sum() > 50, colour
     assert figure_png(report.result.panels) == content
+
+
+def test_panels_over_epochs_have_one_scale():
+    courses = [
+        Panel(title=title, x="epoch", y="error", series=(Series(label="a", x=(1, 2), y=(0, top)),))
+        for title, top in (("low", 1), ("high", 50))
+    ]
+    with settings():
+        low, high = _draw(courses, soft="#000000").axes
+    assert low.get_ylim() == high.get_ylim()
+    assert high.get_ylim()[1] > 50
 
 
 def test_without_matplotlib_the_extra_is_named(report, monkeypatch):

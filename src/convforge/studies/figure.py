@@ -44,8 +44,12 @@ def figure_png(panels: Sequence[Panel]) -> bytes:
 
 def _draw(panels: Sequence[Panel], *, soft: str) -> Any:
     figure = blank_figure(width=PANEL_WIDTH * len(panels), height=HEIGHT)
+    courses: dict[str, Any] = {}  # panels over epochs are read against each other: one scale
     for place, panel in enumerate(panels, start=1):
         axes = figure.add_subplot(1, len(panels), place)
+        first = courses.setdefault(panel.y, axes) if panel.x == "epoch" else axes
+        if first is not axes:
+            axes.sharey(first)
         _frame(axes, panel)
         bars = [one for one in panel.series if one.style == "bars"]
         for one in panel.series:

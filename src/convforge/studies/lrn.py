@@ -52,7 +52,7 @@ SIZES = {
 }
 SESSIONS = 5
 # The normalisation makes maps smaller, and gradients with them: each network has a rate of its own.
-RATES = (0.01, 0.03, 0.1)
+RATES = (0.01, 0.03, 0.1, 0.3)
 COLUMNS = (
     Column("normalisation"),
     Column("learning rate", "number"),

@@ -6,6 +6,7 @@
 #   make test-slow   the tests that take minutes
 #   make bench       the measurements in benchmarks/ that need no data; the others say which they take
 #   make bench-cpu   compiled networks against every other engine on this CPU: half an hour
+#   make bench-studies   papers' claims measured again, into docs/studies/; DATA=FOLDER: on its images
 #   make clean       remove what the others wrote; `rm -rf .venv` removes the environment too
 #
 # torch and torchvision are installed together, in one call: their releases belong together. Another
@@ -22,7 +23,7 @@ INSTALLED = .venv/.installed
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 CODE = $(wildcard src tests benchmarks examples)
 
-.PHONY: help demo test test-slow programs bench bench-cpu lint clean
+.PHONY: help demo test test-slow programs bench bench-cpu bench-studies lint clean
 
 help:
 	@sed -n 's/^#   \(make .*\)/\1/p' Makefile
@@ -62,6 +63,9 @@ bench-cpu: $(INSTALLED)
 	$(PIP) install --quiet --editable ".[all,bench]"
 	$(BIN)/python benchmarks/cpu.py --threads 1 2 > benchmarks/results/cpu.jsonl
 	$(BIN)/python benchmarks/cpu.py table benchmarks/results/cpu.jsonl
+
+bench-studies: $(INSTALLED)
+	$(BIN)/python benchmarks/studies.py $(if $(DATA),--data "$(DATA)")
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check $(CODE)

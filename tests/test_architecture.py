@@ -51,6 +51,8 @@ MAY_IMPORT = {
     "quantization": "card compiler.backend compiler.ir compiler.passes compiler.pipeline "
     "evaluation images runtime",
     "serving": "html_page images page_source prediction runtime seal",
+    "studies": "analysis benchmark compiler.backend compiler.compilation compiler.models html_page "
+    "images networks runtime training",
     "runtime": "card images prediction seal",
     "loading": "classifier runtime seal",
     "onnx_export": "card classifier loading runtime",
@@ -68,7 +70,7 @@ FOR_ALL = {"errors", "files", "version"}
 SERVING = {"fastapi", "prometheus_client", "pydantic", "python_multipart", "starlette", "uvicorn"}
 HEAVY = {
     *("captum", "matplotlib", "onnx", "onnxruntime", "onnxscript", "openvino", "optuna", "pyarrow"),
-    *("sklearn", "timm", "torch", "torchvision"),
+    *("scipy", "sklearn", "timm", "torch", "torchvision"),
     *SERVING,
 }
 AT_THE_TOP = {
@@ -80,6 +82,7 @@ AT_THE_TOP = {
         "networks",
         "pretrained",
         "scaling",
+        "studies",
         "torch_backend",
         "training",
     },

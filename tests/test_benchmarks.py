@@ -159,3 +159,20 @@ def test_scaling_holds_the_search_against_width_alone(repository):
         assert line["top1"] > 0.5
     assert found[1]["winner"]["mix"] == "width"
     assert found[1]["plan"]["rungs"] == []
+
+
+def test_studies_writes_a_chapter_a_picture_and_the_numbers(repository, tmp_path):
+    index = tmp_path / "index.md"
+    index.write_text("before\n<!-- verdicts -->\nold\n<!-- end -->\nafter\n")
+    small = ("--data", "digits", "--images", 40, "--epochs", 1, "--seeds", 2)
+    (found,) = lines(repository, "studies.py", "padding", *small, "--folder", tmp_path)
+    assert found["study"] == "padding-digits"
+    assert len(found["verdicts"]) == 3
+    names = {"index.md", *(f"padding-digits.{suffix}" for suffix in ("md", "png", "json"))}
+    assert {file.name for file in tmp_path.iterdir()} == names
+    text = index.read_text(encoding="utf-8")
+    assert "old" not in text
+    assert text.startswith("before\n")
+    assert text.endswith("<!-- end -->\nafter\n")
+    for claim, verdict in found["verdicts"].items():
+        assert f"| {claim} | **{verdict}** |" in text

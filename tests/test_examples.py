@@ -58,6 +58,16 @@ def test_photo_names_the_cat_and_the_cup_with_published_weights(repository):
     assert "espresso" in answers[5]
 
 
+@pytest.mark.slow  # LeNet-5 twenty-seven times
+def test_study_prints_verdicts_and_writes_page_and_picture(repository, tmp_path):
+    example = repository / "examples" / "study.py"
+    command = [sys.executable, example, "activation", "digits", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "relu reaches a training error of 25 % in fewer epochs than tanh" in done.stdout
+    assert {file.name for file in tmp_path.iterdir()} == {"activation.html", "activation.png"}
+
+
 def test_predict_gives_in_c_what_python_gives(repository, artifact_file, scans, tmp_path):
     program, source = tmp_path / "predict", repository / "examples" / "predict.c"
     flags = ("-std=c11", "-Wall", "-Wextra", "-Werror")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -58,11 +60,10 @@ def test_an_engine_that_computes_something_else_shows(classifier_file, monkeypat
     assert found.timings[1].error == pytest.approx(0.5, rel=1e-3)
 
 
-def test_engines_take_turns(monkeypatch):
+def test_what_is_timed_takes_turns(monkeypatch):
     monkeypatch.setattr(measurement, "PAUSE_S", 0)
     runs = []
-    ready = [Engine(name, "1", lambda x, name=name: runs.append(name)) for name in "ab"]
-    spent = measurement._take_turns(ready, None, rounds=3, report=lambda _done: None)
+    spent = measurement.take_turns([partial(runs.append, name) for name in "ab"], rounds=3)
     warm = ["a"] * measurement.WARM_UP + ["b"] * measurement.WARM_UP
     assert runs == warm + ["a", "a", "b", "b"] * 3
     assert [len(times) for times in spent] == [3, 3]

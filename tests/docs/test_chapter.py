@@ -6,6 +6,7 @@ import re
 import pytest
 
 from convforge.networks.catalog import CATALOG
+from convforge.studies.catalog import CATALOG as STUDIES
 
 WIDEST = 140  # columns of a line
 # Target and anchor of a link: "](target#anchor)", or "]: target#anchor" where they are collected.
@@ -63,16 +64,17 @@ def test_commands_exist_and_name_networks(course_map, commands_in, parse_command
     for words in commands_in(course_map):
         name, values = parse_command(words)
         used.add(name)
+        assert name != "study" or values["name"] in STUDIES, words
         network = values.get("network") or (name == "describe" and values["what"])
         assert not network or network in CATALOG, words
     assert used == {
         *("compile", "describe", "evaluate", "explain", "export", "list", "predict", "scale"),
-        "train",
+        *("study", "train"),
     }
 
 
 def test_unknown_commands_and_options_would_be_found(parse_command):
-    for words in (["study", "depth"], ["describe", "vgg16", "--depth", "3"]):
+    for words in (["search", "depth"], ["describe", "vgg16", "--depth", "3"]):
         with pytest.raises(Exception, match=r"No such (command|option)"):
             parse_command(words)
 
@@ -80,13 +82,8 @@ def test_unknown_commands_and_options_would_be_found(parse_command):
 @pytest.mark.parametrize(
     "name",
     [
-        "course-map.md",
-        "arithmetic.md",
-        "explanation.md",
-        "images.md",
-        "networks/*.md",
-        "onnx.md",
-        "scaling.md",
+        *("course-map.md", "arithmetic.md", "explanation.md", "images.md", "networks/*.md"),
+        *("onnx.md", "scaling.md", "studies/*.md"),
     ],
 )
 def test_links_lead_somewhere(name, folder):

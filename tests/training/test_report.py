@@ -192,7 +192,7 @@ def test_without_matplotlib_a_run_of_the_command_line_ends_well(tmp_path, monkey
     )
     assert result.exit_code == 0, result.output
     assert file.exists()
-    assert "no report: report: needs matplotlib" in result.output
+    assert "no report: drawing needs matplotlib" in result.output
     assert not (tmp_path / "d.run" / "report.html").exists()
 
 

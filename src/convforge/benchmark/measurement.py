@@ -13,6 +13,7 @@ import statistics
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -119,8 +120,10 @@ def measure(
         others, skipped = _prepare(found_model, peers, folder, threads=threads)
         ready = [ours, *others]
         x = make_input(runtime.input_shape, None)
-        spent = _take_turns(
-            ready, x, rounds=rounds, report=lambda done: progress(done, rounds, f"timing {label}")
+        spent = take_turns(
+            [partial(engine.run, x) for engine in ready],
+            rounds=rounds,
+            report=lambda done: progress(done, rounds, f"timing {label}"),
         )
         return Benchmark(
             model=label,
@@ -134,6 +137,28 @@ def measure(
             machine=machine(),
             load_average=round(os.getloadavg()[0], 1),
         )
+
+
+def take_turns(
+    runs: Sequence[Callable[[], object]],
+    *,
+    rounds: int,
+    report: Callable[[int], None] = lambda _done: None,
+) -> list[list[float]]:
+    """Milliseconds of every timed run, a list for each of `runs`, which take turns."""
+    spent: list[list[float]] = [[] for _ in runs]
+    for run in runs:
+        for _ in range(WARM_UP):
+            run()
+    for done in range(rounds):
+        report(done)
+        for run, times in zip(runs, spent, strict=True):
+            time.sleep(PAUSE_S)
+            run()
+            start = time.perf_counter()
+            run()
+            times.append((time.perf_counter() - start) * 1e3)
+    return spent
 
 
 def _artifact(model: Compilable) -> Path | None:
@@ -167,25 +192,6 @@ def _prepare(
         except (PackageError, UnsupportedError) as error:
             skipped[name] = str(error)
     return ready, skipped
-
-
-def _take_turns(
-    ready: Sequence[Engine], x: Array, *, rounds: int, report: Callable[[int], None]
-) -> list[list[float]]:
-    """Milliseconds of every timed run, a list an engine."""
-    spent: list[list[float]] = [[] for _ in ready]
-    for engine in ready:
-        for _ in range(WARM_UP):
-            engine.run(x)
-    for done in range(rounds):
-        report(done)
-        for engine, times in zip(ready, spent, strict=True):
-            time.sleep(PAUSE_S)
-            engine.run(x)
-            start = time.perf_counter()
-            engine.run(x)
-            times.append((time.perf_counter() - start) * 1e3)
-    return spent
 
 
 def _errors(model: Model | None, ready: Sequence[Engine], x: Array) -> list[float | None]:

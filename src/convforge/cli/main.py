@@ -17,7 +17,18 @@ from typing import Annotated
 
 import typer
 
-from convforge.cli import console, explain, export, inspect, learn, measure, scale, serve, ship
+from convforge.cli import (
+    console,
+    explain,
+    export,
+    inspect,
+    learn,
+    measure,
+    scale,
+    serve,
+    ship,
+    study,
+)
 from convforge.errors import ConvforgeError, InputError, Interrupted
 from convforge.version import __version__
 
@@ -33,6 +44,7 @@ EXTRAS = {
     "prometheus_client": "serve",
     "python_multipart": "serve",
     "sklearn": "train",
+    "scipy": "train",
     "torch": "train",
     "torchvision": "train",
     "uvicorn": "serve",
@@ -59,6 +71,7 @@ for command, epilog in (
     (serve.serve, serve.SERVE_EXAMPLES),
     (measure.benchmark, measure.BENCHMARK_EXAMPLES),
     (scale.scale, scale.SCALE_EXAMPLES),
+    (study.study, study.STUDY_EXAMPLES),
     (inspect.list_networks, inspect.LIST_EXAMPLES),
     (inspect.describe, inspect.DESCRIBE_EXAMPLES),
 ):

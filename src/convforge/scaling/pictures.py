@@ -14,10 +14,10 @@ from convforge.training.plots import (
     INK,
     SOFT,
     WARM,
-    as_svg,
-    drawing_settings,
-    new_figure,
+    blank_figure,
     percent,
+    settings,
+    to_svg,
 )
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def picture(record: Mapping[str, Any]) -> str:
     named = list(zip(letters(len(rows)), rows, strict=True))
     limit = record["budget"]["max_ms"]
     trained = [(letter, row) for letter, row in named if row["scores"]]
-    with drawing_settings():
-        figure = new_figure(width=11, height=4.4)
+    with settings():
+        figure = blank_figure(width=11, height=4.4)
         panels = figure.subplots(1, 2 if trained else 1, squeeze=False)[0].tolist()
         if trained:
             _accuracy(panels[0], trained, front=record["front"])
@@ -52,7 +52,7 @@ def picture(record: Mapping[str, Any]) -> str:
             if limit is not None:
                 axes.axvline(limit, color=WARM, linewidth=1, linestyle="--")
             axes.margins(0.12)
-        return as_svg(figure, label="candidates by their measured milliseconds")
+        return to_svg(figure, label="candidates by their measured milliseconds")
 
 
 def _accuracy(axes: Any, trained: Sequence[Named], *, front: Sequence[str]) -> None:

@@ -49,8 +49,8 @@ def curves_svg(history: Sequence[Mapping[str, float]]) -> str:
 
     Raises PackageError where matplotlib is missing.
     """
-    with drawing_settings():
-        figure = new_figure(width=11, height=3.1)
+    with settings():
+        figure = blank_figure(width=11, height=3.1)
         for place, (title, series) in enumerate(PANELS.items()):
             axes = figure.add_subplot(1, len(PANELS), place + 1)
             axes.set_title(title)
@@ -65,7 +65,7 @@ def curves_svg(history: Sequence[Mapping[str, float]]) -> str:
             if "accuracy" in series:
                 axes.yaxis.set_major_formatter(percent)
                 axes.legend(loc="lower right")
-        return as_svg(figure, label="curves of the training")
+        return to_svg(figure, label="curves of the training")
 
 
 # Title of a panel: column of the log → its name there, colour.
@@ -84,8 +84,8 @@ def reliability_svg(calibration: Calibration) -> str:
     filled = [one for one in calibration.bins if one.count]
     middle = [(one.low + one.high) / 2 for one in filled]
     width = 0.92 / len(calibration.bins)
-    with drawing_settings():
-        figure = new_figure(width=4.6, height=4.8)
+    with settings():
+        figure = blank_figure(width=4.6, height=4.8)
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
         upper.bar(middle, [one.accuracy for one in filled], width, color=ACCENT, alpha=0.75)
         upper.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle="--")
@@ -103,33 +103,41 @@ def reliability_svg(calibration: Calibration) -> str:
         lower.set(xlabel="probability of the answer", ylabel="images")
         lower.xaxis.set_major_formatter(percent)
         lower.yaxis.get_major_locator().set_params(integer=True, nbins=3)
-        return as_svg(figure, label="reliability diagram")
+        return to_svg(figure, label="reliability diagram")
 
 
 def percent(value: float, _place: int) -> str:
-    """A share as a label of an axis."""
+    """A share of an axis, as matplotlib's formatters are called."""
     return f"{100 * value:.4g} %"
 
 
-def drawing_settings() -> AbstractContextManager[None]:
-    """Within, matplotlib draws by SETTINGS. Raises PackageError where it is missing."""
+def settings(*, ink: str = INK, soft: str = SOFT, edge: str = EDGE) -> AbstractContextManager[None]:
+    """Within, matplotlib draws by SETTINGS, in these colours.
+
+    Raises PackageError where it is missing.
+    """
     try:
         import matplotlib as mpl  # noqa: PLC0415  (optional, and slow to import)
     except ImportError:
         raise PackageError(
-            "report: needs matplotlib, which is not installed: pip install 'convforge[train]'"
+            "drawing needs matplotlib, which is not installed: pip install 'convforge[train]'"
         ) from None
-    return mpl.rc_context(SETTINGS)
+    given = {INK: ink, SOFT: soft, EDGE: edge}
+    chosen = {
+        name: given.get(value, value) if isinstance(value, str) else value
+        for name, value in SETTINGS.items()
+    }
+    return mpl.rc_context(chosen)
 
 
-def new_figure(*, width: float, height: float) -> Any:
+def blank_figure(*, width: float, height: float) -> Any:
     """An empty figure, inches, that no window shows."""
     from matplotlib.figure import Figure  # noqa: PLC0415  (optional)
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def as_svg(figure: Any, *, label: str) -> str:
+def to_svg(figure: Any, *, label: str) -> str:
     """As an element of a page: no prologue, no address, no metadata, colours of the page."""
     text = io.StringIO()
     figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})

@@ -61,8 +61,8 @@ MAY_IMPORT = {
 FOR_ALL = {"errors", "files", "version"}
 SERVING = {"fastapi", "prometheus_client", "pydantic", "python_multipart", "starlette", "uvicorn"}
 HEAVY = {
-    *("captum", "matplotlib", "onnx", "onnxruntime", "onnxscript", "openvino", "pyarrow"),
-    *("sklearn", "timm", "torch", "torchvision"),
+    *("captum", "matplotlib", "mlflow", "onnx", "onnxruntime", "onnxscript", "openvino"),
+    *("pyarrow", "ray", "sklearn", "tensorboard", "timm", "torch", "torchvision", "wandb"),
     *SERVING,
 }
 AT_THE_TOP = {

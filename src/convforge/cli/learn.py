@@ -1,9 +1,11 @@
 """The commands that learn from images and measure: `train` and `evaluate`."""
 
+import contextlib
 import json
 import os
 import re
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +24,7 @@ from convforge.training.recipes import find_recipe, with_fields
 
 if TYPE_CHECKING:
     from convforge.classifier import Classifier
+    from convforge.training.loggers import Loggers
     from convforge.training.measuring import Measured
 
 TRAIN_EXAMPLES = (
@@ -128,6 +131,14 @@ def train(
     save_every: Annotated[
         str, typer.Option(help="How often the state is saved between epochs.", metavar="TIME")
     ] = "60s",
+    log: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--log",
+            help="Show the run there too; can be repeated.",
+            metavar="tensorboard|mlflow|wandb",
+        ),
+    ] = None,
     force: ForceFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -153,11 +164,9 @@ def train(
     }
     limit, every = _time_limit(epochs, time_limit), _seconds(save_every, option="--save-every")
     measured: list[Measured] = []
-    with console.progress_bar("loading torch") as progress:
-        from convforge.training import journal, trainer  # noqa: PLC0415  (imports torch)
+    with _begun(folder, log or (), resume=resume, force=force) as (logger, progress):
+        from convforge.training import trainer  # noqa: PLC0415  (imports torch)
 
-        if not resume:
-            journal.start_again(folder, force=force)
         classifier = trainer.train(
             data,
             network=network,
@@ -172,13 +181,15 @@ def train(
             precision=precision,
             folder=folder,
             save_every=every,
+            logger=logger,
             measured=measured.append,
             progress=progress,
         )
         if os.environ.get("RANK", "0") != "0":
             return  # of a team the first one writes
         report = _keep(classifier, measured[0], file=file, folder=folder)
-    _show_trained(classifier.card, file, report, as_json=as_json)
+        logger.end(classifier.card, [report] if isinstance(report, Path) else [])
+    _show_trained(classifier.card, file, report, logger.said, as_json=as_json)
 
 
 def evaluate(
@@ -247,6 +258,20 @@ def _destinations(
     return file, run or file.with_suffix(".run")
 
 
+@contextlib.contextmanager
+def _begun(
+    folder: Path, log: Sequence[str], *, resume: bool, force: bool
+) -> Iterator[tuple["Loggers", "console.Report | None"]]:
+    """Within a run goes on, or starts where `force` allows that; its loggers and its progress."""
+    with console.progress_bar("loading torch") as progress:
+        from convforge.training import journal, loggers  # noqa: PLC0415  (imports torch)
+
+        with loggers.open_loggers(log, folder) as logger:
+            if not resume:
+                journal.start_again(folder, force=force)
+            yield logger, progress
+
+
 def _data_name(data: str) -> str:
     """What to call a classifier of this data: the folder's own name, also where it is "."."""
     path = Path(data)
@@ -307,14 +332,18 @@ def _keep(
         return error
 
 
-def _show_trained(card: Card, file: Path, report: Path | InputError, *, as_json: bool) -> None:
+def _show_trained(
+    card: Card, file: Path, report: Path | InputError, logged: Sequence[str], *, as_json: bool
+) -> None:
     """What was trained; as JSON the card, but for the long list of held-out images."""
     if not as_json:
         said = f"report: {report}" if isinstance(report, Path) else f"no report: {report}"
-        console.show(*tables.training(card), tables.saved(file), tables.plain(said))
+        words = map(tables.plain, (said, *logged))
+        console.show(*tables.training(card), tables.saved(file), *words)
         return
     fields = json.loads(card.dumps())
     split = {key: value for key, value in fields["data"]["split"].items() if key != "test"}
     record = {"file": str(file), "file_bytes": file.stat().st_size, **fields}
     record["report"] = str(report) if isinstance(report, Path) else None
+    record["logged"] = list(logged)
     console.show_json({**record, "data": {**fields["data"], "split": split}})

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from convforge.images.preprocess import Preprocess
     from convforge.images.threads import Progress
     from convforge.networks.contract import ConvNet
+    from convforge.training.loggers import Logger
 
 
 def train(
@@ -73,6 +74,7 @@ def train(
     precision: str = "auto",
     folder: Path | None = None,
     save_every: float = 60.0,
+    logger: Logger | None = None,
     measured: Callable[[Measured], None] | None = None,
     progress: Progress | None = None,
 ) -> Classifier:
@@ -95,6 +97,7 @@ def train(
 
     `folder` keeps the run: its state every `save_every` seconds and after each epoch, and its log.
     The state of the same run there is continued; Ctrl-C and SIGTERM save it and raise Interrupted.
+    `logger` is told of the run's start and of every epoch (`loggers`); its end is the caller's.
     `measured` is given what was read and answered in the end, as `save_report` takes it.
     Started by `torchrun`, all processes train together, and the first one writes.
 
@@ -135,7 +138,7 @@ def train(
             metrics = {} if weights is None else _fit_head(net, decoded, card, progress=progress)
             learner = Learner(net, recipe=recipe, preprocess=preprocess, machine=machine, team=team)
             if tune == "all":
-                kept = folder, save_every
+                kept = folder, save_every, logger
                 metrics |= _fit(learner, decoded, card, metrics, kept, progress=progress)
             metrics |= _measure(learner, decoded, images, measured=measured)
     metrics["seconds"] = round(time.perf_counter() - started, 3)
@@ -163,7 +166,7 @@ def _fit(
     decoded: Mapping[str, Decoded],
     card: Card,
     metrics: Mapping[str, Any],
-    journal_in: tuple[Path | None, float],
+    journal_in: tuple[Path | None, float, Logger | None],
     *,
     progress: Progress | None,
 ) -> dict[str, Any]:
@@ -186,9 +189,9 @@ def _fit(
         "data": {key: card.data.get(key) for key in ("fingerprint", "split", "weights")},
         "machine": learner.machine.to_json(),
     }
-    folder, save_every = journal_in
+    folder, save_every, logger = journal_in
     with open_journal(
-        folder, identity=identity, save_every=save_every, team=learner.team
+        folder, identity=identity, save_every=save_every, team=learner.team, logger=logger
     ) as journal:
         course = fit(
             learner,

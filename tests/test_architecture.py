@@ -30,8 +30,9 @@ MAY_IMPORT = {
     "pretrained": "card classifier images networks",
     "evaluation": "calibration card images",
     "answers": "evaluation images prediction",
+    "report": "calibration card evaluation html_page images prediction",
     "training": "calibration card classifier evaluation html_page images networks prediction "
-    "pretrained",
+    "pretrained report",
     "analysis": "card classifier evaluation html_page images networks prediction runtime",
     "compiler.ir": "",
     "compiler.c": "",

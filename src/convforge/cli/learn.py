@@ -19,11 +19,13 @@ from convforge.files import check_destination
 from convforge.images.corruptions import CORRUPTIONS, Corruption
 from convforge.loading import load
 from convforge.networks import catalog
+from convforge.report.evaluation import save_evaluation_report
 from convforge.training.recipe import CHOICES
 from convforge.training.recipes import find_recipe, with_fields
 
 if TYPE_CHECKING:
     from convforge.classifier import Classifier
+    from convforge.evaluation import Answered
     from convforge.training.loggers import Loggers
     from convforge.training.measuring import Measured
 
@@ -36,7 +38,8 @@ EVALUATE_EXAMPLES = (
     "Examples:\n\n"
     "convforge evaluate digits.safetensors digits\n\n"
     "convforge evaluate cats.so photos/ --split val --json\n\n"
-    "convforge evaluate cats.so photos/ --corrupt all --severity 3"
+    "convforge evaluate cats.so photos/ --corrupt all --severity 3\n\n"
+    "convforge evaluate cats.so photos/ --report cats.html"
 )
 
 
@@ -209,6 +212,11 @@ def evaluate(
         typer.Option(help="Measure on corrupted images too: names, or all.", metavar="NAME,..."),
     ] = None,
     severity: Annotated[int, typer.Option(help="Of the corruptions.", min=1, max=5)] = 3,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="A page of it all: matrix, classes, calibration, surest mistakes."),
+    ] = None,
+    force: ForceFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Measure a classifier: accuracy with its interval, each class, and what it confuses.
@@ -219,17 +227,26 @@ def evaluate(
         CORRUPTIONS if corrupt == "all" else [name for name in (corrupt or "").split(",") if name]
     )
     corruptions = [Corruption(name, severity) for name in names]
+    if report is not None:
+        _check_new(report, force=force, option="--report")
+    kept: list[Answered] = []
     with console.progress_bar(f"loading {file.name}") as progress:
         model = load(file, workers=os.cpu_count() or 1)
         from convforge.evaluation import evaluate as measure  # noqa: PLC0415  (the verb's name)
 
         started = time.perf_counter()
-        evaluation = measure(model, data, split=split, progress=progress)
+        evaluation = measure(model, data, split=split, answered=kept.append, progress=progress)
         seconds = time.perf_counter() - started
         found = {
             one.name: measure(model, data, split=split, corruption=one, progress=progress)
             for one in corruptions
         }
+    if report is not None:
+        title = f"{file.name} on {data}"
+        corrupted = {f"{name}, severity {severity}": one for name, one in found.items()}
+        save_evaluation_report(
+            report, model.card, kept[0], title=title, seconds=seconds, corrupted=corrupted
+        )
     if as_json:
         record = {"file": str(file), **evaluation.to_json(), "seconds": round(seconds, 3)}
         if found:
@@ -250,12 +267,17 @@ def _destinations(
     The file is refused before the work where it cannot be written or is there.
     """
     file = output or Path(f"{_data_name(data)}.safetensors")
+    _check_new(file, force=force, option="--output")
+    return file, run or file.with_suffix(".run")
+
+
+def _check_new(file: Path, *, force: bool, option: str) -> None:
+    """Refuse, before the work, a file that cannot be written, or is there without `force`."""
     check_destination(file)
     if file.exists() and not force:
         raise OutputError(
-            f"{file}: exists already; name another file with --output, or replace it with --force"
+            f"{file}: exists already; name another file with {option}, or replace it with --force"
         )
-    return file, run or file.with_suffix(".run")
 
 
 @contextlib.contextmanager

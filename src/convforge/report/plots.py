@@ -1,4 +1,4 @@
-"""Drawings of a training run for its report: curves over the epochs, a reliability diagram.
+"""Drawings for reports: curves of a training over the epochs, a reliability diagram.
 
 SVG by matplotlib, to stand within a page whose CSS variables give the colours, so that it is light
 or dark as the page is. Only words of this module are in it, none from outside.
@@ -44,28 +44,33 @@ SETTINGS = {
 }
 
 
-def curves_svg(history: Sequence[Mapping[str, float]]) -> str:
+def curves_svg(history: Sequence[Mapping[str, float]]) -> list[str]:
     """Loss, shares of right answers and learning rate over the epochs, from the rows of a log.
 
-    Raises PackageError where matplotlib is missing.
+    One drawing each. Raises PackageError where matplotlib is missing.
     """
     with _settings():
-        figure = _figure(width=11, height=3.1)
-        for place, (title, series) in enumerate(PANELS.items()):
-            axes = figure.add_subplot(1, len(PANELS), place + 1)
-            axes.set_title(title)
-            axes.set_xlabel("epoch")
-            axes.xaxis.get_major_locator().set_params(integer=True)
-            for column, (label, colour) in series.items():
-                points = [(row["epoch"], row[column]) for row in history if column in row]
-                if points:
-                    marker = "o" if len(points) <= 30 else None
-                    x, y = zip(*points, strict=True)
-                    axes.plot(x, y, color=colour, label=label, marker=marker, markersize=3)
-            if "accuracy" in series:
-                axes.yaxis.set_major_formatter(_percent)
-                axes.legend(loc="lower right")
-        return _svg(figure, label="curves of the training")
+        return [_curve_svg(history, title, series) for title, series in PANELS.items()]
+
+
+def _curve_svg(
+    history: Sequence[Mapping[str, float]], title: str, series: Mapping[str, tuple[str, str]]
+) -> str:
+    figure = _figure(width=3.7, height=3.1)
+    axes = figure.add_subplot()
+    axes.set_title(title)
+    axes.set_xlabel("epoch")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    for column, (label, colour) in series.items():
+        points = [(row["epoch"], row[column]) for row in history if column in row]
+        if points:
+            marker = "o" if len(points) <= 30 else None
+            x, y = zip(*points, strict=True)
+            axes.plot(x, y, color=colour, label=label, marker=marker, markersize=3)
+    if "accuracy" in series:
+        axes.yaxis.set_major_formatter(_percent)
+        axes.legend(loc="lower right")
+    return _svg(figure, label=f"{title} over the epochs")
 
 
 # Title of a panel: column of the log → its name there, colour.
@@ -116,7 +121,8 @@ def _settings() -> AbstractContextManager[None]:
         import matplotlib as mpl  # noqa: PLC0415  (optional, and slow to import)
     except ImportError:
         raise PackageError(
-            "report: needs matplotlib, which is not installed: pip install 'convforge[train]'"
+            "report: needs matplotlib, which is not installed: pip install matplotlib (it comes "
+            "with 'convforge[train]' and 'convforge[explain]')"
         ) from None
     return mpl.rc_context(SETTINGS)
 

@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "pretrained": "card classifier images networks",
     "evaluation": "calibration card images",
     "answers": "evaluation images prediction",
+    "ray_prediction": "answers images loading prediction",
     "report": "calibration card evaluation html_page images prediction",
     "training": "calibration card classifier evaluation html_page images networks prediction "
     "pretrained report",

@@ -135,7 +135,10 @@ def test_all_layers_are_tuned_from_the_head_on_and_the_recipe_is_that_of_tuning(
     classifier = tuned(weights)
     assert Recipe.from_json(classifier.card.recipe) == TUNE
     metrics = classifier.card.metrics
-    assert metrics["best"]["top1"] == metrics["val"]["top1"] >= metrics["head"]["top1"]
+    found = metrics["blend"]["top1"]
+    assert found["0"] == metrics["head"]["top1"]
+    assert found["1"] == metrics["best"]["top1"]
+    assert found[f"{metrics['blend']['share']:g}"] == metrics["val"]["top1"]
     assert metrics["train"]["count"] == 32
 
 
@@ -144,7 +147,7 @@ def test_where_tuning_spoils_it_the_head_is_kept(weights):
     recipe = Recipe(epochs=1, batch_size=54, learning_rate=3.0, warmup=0.0)
     classifier = tuned(weights, recipe)
     head = tuned(weights, recipe, tune="head")
-    assert classifier.card.metrics["best"]["epoch"] == 0
+    assert classifier.card.metrics["blend"]["share"] == 0
     for name, tensor in head.net.state_dict().items():
         assert torch.equal(classifier.net.state_dict()[name], tensor), name
 

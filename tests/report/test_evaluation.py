@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -130,6 +131,14 @@ def test_the_command_writes_it_for_classifiers_and_artifacts_alike(kind, tmp_pat
     assert page.read_text() == "mine"
     assert run([*command, "--force"]) == 0
     assert "Mistakes" in page.read_text()
+
+
+def test_without_matplotlib_the_command_ends_before_the_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    page = tmp_path / "out.html"
+    assert run(["evaluate", "missing.so", "digits", "--report", str(page)]) == 2
+    assert "report: needs matplotlib" in capsys.readouterr().err
+    assert not page.exists()
 
 
 def test_on_a_phone_the_page_is_no_wider_than_the_screen(tmp_path, chromium):

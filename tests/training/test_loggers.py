@@ -150,6 +150,14 @@ def test_a_run_without_epochs_starts_with_its_end(tmp_path):
     assert told.calls[1] == ("end", "lenet5_relu", [tmp_path / "report.html"])
 
 
+def test_one_that_cannot_be_reached_in_the_end_is_only_named(tmp_path):
+    loggers = Loggers({"mlflow": Told(fails_at="start")})
+    card = run(tmp_path, None, epochs=1).card
+    loggers.end(card, [])
+    loggers.close(ended=True)
+    assert loggers.said == ["--log mlflow: the server is gone"]
+
+
 def test_it_is_closed_as_ended_or_not(tmp_path, monkeypatch):
     made = []
 

@@ -20,6 +20,7 @@ from convforge.images.corruptions import CORRUPTIONS, Corruption
 from convforge.loading import load
 from convforge.networks import catalog
 from convforge.report.evaluation import save_evaluation_report
+from convforge.report.plots import check_matplotlib
 from convforge.training.recipe import CHOICES
 from convforge.training.recipes import find_recipe, with_fields
 
@@ -229,6 +230,7 @@ def evaluate(
     corruptions = [Corruption(name, severity) for name in names]
     if report is not None:
         _check_new(report, force=force, option="--report")
+        check_matplotlib()
     kept: list[Answered] = []
     with console.progress_bar(f"loading {file.name}") as progress:
         model = load(file, workers=os.cpu_count() or 1)

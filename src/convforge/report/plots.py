@@ -115,6 +115,11 @@ def _percent(value: float, _place: int) -> str:
     return f"{100 * value:.4g} %"
 
 
+def check_matplotlib() -> None:
+    """Raise PackageError, before any work, where matplotlib is missing."""
+    _settings()
+
+
 def _settings() -> AbstractContextManager[None]:
     """Within, matplotlib draws by SETTINGS. Raises PackageError where it is missing."""
     try:

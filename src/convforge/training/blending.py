@@ -1,4 +1,4 @@
-"""Between the frozen network with its new head and the tuned one lies one that is better than both.
+"""Between the frozen network with its new head and the tuned one: often better than both.
 
     weights = (1 - share) · head + share · tuned        share 0, 1/2 or 1
 

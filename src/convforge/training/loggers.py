@@ -84,7 +84,10 @@ class Loggers:
         """To all that have not failed; a run without epochs, of a last layer alone, starts here."""
         if not self._started:
             fields = {"network": card.network, "arguments": card.arguments, "recipe": card.recipe}
-            self.start(fields, Course())
+            try:
+                self.start(fields, Course())
+            except OutputError as error:  # the classifier is there already
+                self.said.append(str(error))
         self._tell(lambda one: one.end(card, files))
 
     def close(self, *, ended: bool) -> None:

@@ -170,3 +170,21 @@ def test_a_network_without_a_linear_layer_at_its_end_is_trained_as_it_is(tmp_pat
     card = train(images(40, size=32), network="nin_cifar", weights=str(path), recipe=recipe).card
     assert "head" not in card.metrics
     assert card.metrics["train"]["count"] == 32
+
+
+def test_tuning_that_was_interrupted_ends_with_the_same_weights(weights, tmp_path):
+    class Killed(Exception):
+        pass
+
+    def progress(done, total, message):
+        if message.startswith("epoch") and done == 3:
+            raise Killed
+
+    recipe = Recipe(epochs=2, batch_size=16, learning_rate=0.01)
+    whole = tuned(weights, recipe)
+    with pytest.raises(Killed):
+        tuned(weights, recipe, folder=tmp_path / "x.run", progress=progress)
+    again = tuned(weights, recipe, folder=tmp_path / "x.run")
+    assert again.card.metrics["blend"] == whole.card.metrics["blend"]
+    for name, tensor in whole.net.state_dict().items():
+        assert torch.equal(again.net.state_dict()[name], tensor), name

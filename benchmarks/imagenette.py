@@ -29,8 +29,6 @@ from convforge.networks.catalog import create
 from convforge.training.recipes import find_recipe, with_fields
 from convforge.training.trainer import train
 
-STORED = 160  # pixels: the short side of the photos
-
 
 def main() -> None:
     parser = argparse.ArgumentParser()
@@ -79,8 +77,8 @@ def main() -> None:
 
 
 def at_size(classifier: Classifier, photos: Path, size: int) -> float:
-    """Accuracy on inputs of another size, cut out of photos that are not enlarged for it."""
-    resize = max(size, min(STORED, round(size * 256 / 224)))
+    """Accuracy on inputs of another size, cut out of the same photos, enlarged for it."""
+    resize = round(size * 256 / 224)
     card = classifier.card
     preprocess = dataclasses.replace(card.preprocess, resize=resize, crop=(size, size))
     net = create(card.network, **{**card.arguments, "input_size": size})

@@ -111,6 +111,7 @@ def summary(classifier: Any) -> dict[str, Any]:
         "val_top1": metrics["val"]["top1"],
         "head": metrics["head"],
         "best": metrics.get("best"),
+        "blend": metrics.get("blend"),
         "recipe": classifier.card.recipe,
     }
 

@@ -30,8 +30,10 @@ MAY_IMPORT = {
     "pretrained": "card classifier images networks",
     "evaluation": "calibration card images",
     "answers": "evaluation images prediction",
+    "ray_prediction": "answers images loading prediction",
+    "report": "calibration card evaluation html_page images prediction",
     "training": "calibration card classifier evaluation html_page images networks prediction "
-    "pretrained",
+    "pretrained report",
     "analysis": "card classifier evaluation html_page images networks prediction runtime",
     "compiler.ir": "",
     "compiler.c": "",
@@ -52,14 +54,14 @@ MAY_IMPORT = {
     "evaluation images runtime",
     "serving": "html_page images page_source prediction runtime seal",
     "studies": "analysis benchmark compiler.backend compiler.compilation compiler.models html_page "
-    "images networks runtime training",
+    "images networks report runtime training",
     "runtime": "card images prediction seal",
     "loading": "classifier runtime seal",
     "onnx_export": "card classifier loading runtime",
     "torch_backend": "compiler.compilation runtime",
     # Candidates are compiled, timed and trained: the one area that knows both roads.
     "scaling": "analysis benchmark card classifier compiler.backend compiler.compilation "
-    "compiler.models compiler.pipeline evaluation html_page images networks runtime training",
+    "compiler.models compiler.pipeline evaluation html_page images networks report runtime training",
     "benchmark": "compiler.backend compiler.compilation compiler.ir compiler.models onnx_export "
     "runtime seal",
     # The public verbs, each by the name of its module.
@@ -69,8 +71,8 @@ MAY_IMPORT = {
 FOR_ALL = {"errors", "files", "version"}
 SERVING = {"fastapi", "prometheus_client", "pydantic", "python_multipart", "starlette", "uvicorn"}
 HEAVY = {
-    *("captum", "matplotlib", "onnx", "onnxruntime", "onnxscript", "openvino", "optuna", "pyarrow"),
-    *("scipy", "sklearn", "timm", "torch", "torchvision"),
+    *("captum", "matplotlib", "mlflow", "onnx", "onnxruntime", "onnxscript", "openvino", "optuna"),
+    *("pyarrow", "ray", "scipy", "sklearn", "tensorboard", "timm", "torch", "torchvision", "wandb"),
     *SERVING,
 }
 AT_THE_TOP = {

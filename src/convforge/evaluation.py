@@ -21,7 +21,7 @@ from convforge.images.decoding import read_batches
 from convforge.images.source import open_for_evaluation
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -121,12 +121,25 @@ class Evaluation:
         }
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answered:
+    """What a model answered on the images of `part` that can be used, float32 [N, K], and counted.
+
+    `probabilities` are in the part's order.
+    """
+
+    part: Split
+    probabilities: NDArray[np.float32]
+    evaluation: Evaluation
+
+
 def evaluate(
     model: Model,
     data: str | Path | Images | Split,
     *,
     split: str | None = None,
     corruption: Corruption | None = None,
+    answered: Callable[[Answered], None] | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """What `model` answers on one part of `data`, counted.
@@ -135,7 +148,8 @@ def evaluate(
     but for a part, whose labels must index the model's own. `split` names the part; by default it
     is "test" where there is one, else "val". A URI that the model was trained on is split as it
     was for the training, so that held-out images stay held out. `corruption` is done to every image
-    before the model sees it. Holds float32 [N, K] in memory.
+    before the model sees it. `answered` is given the answers themselves in the end, as
+    `report.evaluation` takes them. Holds float32 [N, K] in memory.
 
     Raises DataError where there is no such data or part, it has a class that the model does not
     know; InputError where the model gives a value that is not finite. An image that cannot be used
@@ -155,7 +169,12 @@ def evaluate(
         bad += unusable
         if progress is not None:
             progress(len(good) + len(bad), len(part), f"evaluating on {part.name}")
-    return measure(probabilities, part.select(good), bad=bad, classes=model.classes, uri=uri)
+    usable = part.select(good)
+    found = measure(probabilities, usable, bad=bad, classes=model.classes, uri=uri)
+    if answered is not None:
+        table = _joined(probabilities, size=len(model.classes))
+        answered(Answered(part=usable, probabilities=table, evaluation=found))
+    return found
 
 
 def measure(
@@ -175,7 +194,7 @@ def measure(
     if len(part) or not bad:
         _check_labels(part, classes=classes)
     size = len(classes)
-    table = np.concatenate([np.empty((0, size), np.float32), *probabilities])
+    table = _joined(probabilities, size=size)
     _check_finite(table, part)
     order = np.argsort(-table, axis=1, kind="stable")[:, :5]
     in_five = (order == part.labels[:, None]).any(axis=1)
@@ -217,6 +236,10 @@ def wilson_interval(successes: int, trials: int, *, z: float = Z_95) -> tuple[fl
     centre = share + weight / 2
     half = math.sqrt(weight * share * (1 - share) + weight * weight / 4)
     return max(0.0, (centre - half) / (1 + weight)), min(1.0, (centre + half) / (1 + weight))
+
+
+def _joined(batches: Sequence[NDArray[np.float32]], *, size: int) -> NDArray[np.float32]:
+    return np.concatenate([np.empty((0, size), np.float32), *batches])
 
 
 def _choose(

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from convforge.errors import DataError
-from convforge.images.paths import open_paths
+from convforge.images.paths import open_paths, read_names
 
 
 @pytest.fixture
@@ -61,3 +61,13 @@ def test_a_folder_or_pattern_without_images_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "*.png"):
         with pytest.raises(DataError, match=r"no image.*\.jpg"):
             open_paths([str(path)])
+
+
+def test_names_below_a_folder_are_read_there_and_called_as_they_are(tmp_path):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.full((4, 5, 3), 9, np.uint8)).save(tmp_path / "in" / "[a].png")
+    part = read_names(["in/[a].png", "in/b.png"], below=tmp_path)
+    assert part.load(0).shape == (4, 5, 3)
+    with pytest.raises(DataError, match=r"^in/b\.png: ") as caught:
+        part.load(1)
+    assert str(tmp_path) not in str(caught.value)

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from convforge.errors import PackageError
+from convforge.report.plots import settings
 from convforge.studies.figure import PANEL_WIDTH, SERIES, _draw, figure_png, figure_svg
 from convforge.studies.study import Panel, Series
-from convforge.training.plots import settings
 
 
 def test_the_drawing_for_the_page_has_its_colours_and_names_every_series(report):

@@ -135,7 +135,10 @@ def test_all_layers_are_tuned_from_the_head_on_and_the_recipe_is_that_of_tuning(
     classifier = tuned(weights)
     assert Recipe.from_json(classifier.card.recipe) == TUNE
     metrics = classifier.card.metrics
-    assert metrics["best"]["top1"] == metrics["val"]["top1"] >= metrics["head"]["top1"]
+    found = metrics["blend"]["top1"]
+    assert found["0"] == metrics["head"]["top1"]
+    assert found["1"] == metrics["best"]["top1"]
+    assert found[f"{metrics['blend']['share']:g}"] == metrics["val"]["top1"]
     assert metrics["train"]["count"] == 32
 
 
@@ -144,7 +147,7 @@ def test_where_tuning_spoils_it_the_head_is_kept(weights):
     recipe = Recipe(epochs=1, batch_size=54, learning_rate=3.0, warmup=0.0)
     classifier = tuned(weights, recipe)
     head = tuned(weights, recipe, tune="head")
-    assert classifier.card.metrics["best"]["epoch"] == 0
+    assert classifier.card.metrics["blend"]["share"] == 0
     for name, tensor in head.net.state_dict().items():
         assert torch.equal(classifier.net.state_dict()[name], tensor), name
 
@@ -167,3 +170,21 @@ def test_a_network_without_a_linear_layer_at_its_end_is_trained_as_it_is(tmp_pat
     card = train(images(40, size=32), network="nin_cifar", weights=str(path), recipe=recipe).card
     assert "head" not in card.metrics
     assert card.metrics["train"]["count"] == 32
+
+
+def test_tuning_that_was_interrupted_ends_with_the_same_weights(weights, tmp_path):
+    class Killed(Exception):
+        pass
+
+    def progress(done, total, message):
+        if message.startswith("epoch") and done == 3:
+            raise Killed
+
+    recipe = Recipe(epochs=2, batch_size=16, learning_rate=0.01)
+    whole = tuned(weights, recipe)
+    with pytest.raises(Killed):
+        tuned(weights, recipe, folder=tmp_path / "x.run", progress=progress)
+    again = tuned(weights, recipe, folder=tmp_path / "x.run")
+    assert again.card.metrics["blend"] == whole.card.metrics["blend"]
+    for name, tensor in whole.net.state_dict().items():
+        assert torch.equal(again.net.state_dict()[name], tensor), name

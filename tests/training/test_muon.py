@@ -53,3 +53,14 @@ def test_a_weight_without_a_gradient_stays():
     weight = torch.nn.Parameter(torch.ones(2, 2))
     Muon([weight], lr=0.5).step()
     assert torch.equal(weight.detach(), torch.ones(2, 2))
+
+
+@pytest.mark.parametrize("shape", [(16, 40), (40, 16)])
+def test_under_autocast_it_is_the_same_to_the_precision_of_its_type(shape):
+    matrix = torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+    exact = orthogonal(matrix)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = orthogonal(matrix)
+    assert found.dtype == torch.float32
+    error = (found - exact).norm() / exact.norm()
+    assert 1e-4 < error < 0.02

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import re
 import sys
 from dataclasses import replace
@@ -17,7 +18,8 @@ from typer.testing import CliRunner
 from convforge.cli.main import app
 from convforge.errors import OutputError, PackageError
 from convforge.images.dataset import Images, Split
-from convforge.training.report import MATRIX_CLASSES, report_html, save_report
+from convforge.report.sections import MATRIX_CLASSES
+from convforge.training.report import report_html, save_report
 from convforge.training.trainer import train
 
 NASTY = '<script>alert("x")</script>&$^_\\frac'
@@ -111,7 +113,7 @@ def test_a_run_of_the_command_line_leaves_a_report_in_its_folder(digits):
     assert "report.html" in output
     for words in ("Curves", "What is taken for what", "Classes", "Calibration", "Mistakes", "Data"):
         assert words in page.words
-    assert page.tags.count("svg") == 2
+    assert page.tags.count("svg") == 4  # three curves, one of calibration
     assert "top-1 on test" in page.text
     assert "450 images" in page.text
     assert {"learning_rate", "torch", "precision", "fingerprint of the data"} <= set(page.words)
@@ -211,3 +213,18 @@ def test_where_the_last_layer_alone_was_fitted_an_old_log_is_not_shown(tmp_path)
     assert "Curves" in Reader(page).words
     assert "Curves" not in Reader(head).words
     assert "2 classes, the last layer." in Reader(head).words
+
+
+def test_on_a_phone_curves_stand_one_below_the_other(digits, chromium):
+    screen = chromium.new_page(viewport={"width": 390, "height": 800})
+    screen.goto((digits[0] / "report.html").as_uri())
+    assert screen.evaluate("document.documentElement.scrollWidth") <= 390
+    boxes = [one.bounding_box() for one in screen.query_selector_all(".panels svg")]
+    assert len(boxes) == 3
+    for upper, lower in itertools.pairwise(boxes):
+        assert lower["y"] >= upper["y"] + upper["height"]
+        assert lower["width"] > 250
+    screen.set_viewport_size({"width": 1200, "height": 800})
+    boxes = [one.bounding_box() for one in screen.query_selector_all(".panels svg")]
+    assert len({box["y"] for box in boxes}) == 1
+    screen.close()

@@ -1,9 +1,11 @@
 """The commands that learn from images and measure: `train` and `evaluate`."""
 
+import contextlib
 import json
 import os
 import re
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,11 +19,15 @@ from convforge.files import check_destination
 from convforge.images.corruptions import CORRUPTIONS, Corruption
 from convforge.loading import load
 from convforge.networks import catalog
+from convforge.report.evaluation import save_evaluation_report
+from convforge.report.plots import check_matplotlib
 from convforge.training.recipe import CHOICES
 from convforge.training.recipes import find_recipe, with_fields
 
 if TYPE_CHECKING:
     from convforge.classifier import Classifier
+    from convforge.evaluation import Answered
+    from convforge.training.loggers import Loggers
     from convforge.training.measuring import Measured
 
 TRAIN_EXAMPLES = (
@@ -33,7 +39,8 @@ EVALUATE_EXAMPLES = (
     "Examples:\n\n"
     "convforge evaluate digits.safetensors digits\n\n"
     "convforge evaluate cats.so photos/ --split val --json\n\n"
-    "convforge evaluate cats.so photos/ --corrupt all --severity 3"
+    "convforge evaluate cats.so photos/ --corrupt all --severity 3\n\n"
+    "convforge evaluate cats.so photos/ --report cats.html"
 )
 
 
@@ -128,6 +135,14 @@ def train(
     save_every: Annotated[
         str, typer.Option(help="How often the state is saved between epochs.", metavar="TIME")
     ] = "60s",
+    log: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--log",
+            help="Show the run there too; can be repeated.",
+            metavar="tensorboard|mlflow|wandb",
+        ),
+    ] = None,
     force: ForceFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -153,11 +168,9 @@ def train(
     }
     limit, every = _time_limit(epochs, time_limit), seconds_of(save_every, option="--save-every")
     measured: list[Measured] = []
-    with console.progress_bar("loading torch") as progress:
-        from convforge.training import journal, trainer  # noqa: PLC0415  (imports torch)
+    with _begun(folder, log or (), resume=resume, force=force) as (logger, progress):
+        from convforge.training import trainer  # noqa: PLC0415  (imports torch)
 
-        if not resume:
-            journal.start_again(folder, force=force)
         classifier = trainer.train(
             data,
             network=network,
@@ -172,13 +185,15 @@ def train(
             precision=precision,
             folder=folder,
             save_every=every,
+            logger=logger,
             measured=measured.append,
             progress=progress,
         )
         if os.environ.get("RANK", "0") != "0":
             return  # of a team the first one writes
         report = _keep(classifier, measured[0], file=file, folder=folder)
-    _show_trained(classifier.card, file, report, as_json=as_json)
+        logger.end(classifier.card, [report] if isinstance(report, Path) else [])
+    _show_trained(classifier.card, file, report, logger.said, as_json=as_json)
 
 
 def evaluate(
@@ -198,6 +213,11 @@ def evaluate(
         typer.Option(help="Measure on corrupted images too: names, or all.", metavar="NAME,..."),
     ] = None,
     severity: Annotated[int, typer.Option(help="Of the corruptions.", min=1, max=5)] = 3,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="A page of it all: matrix, classes, calibration, surest mistakes."),
+    ] = None,
+    force: ForceFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Measure a classifier: accuracy with its interval, each class, and what it confuses.
@@ -208,17 +228,27 @@ def evaluate(
         CORRUPTIONS if corrupt == "all" else [name for name in (corrupt or "").split(",") if name]
     )
     corruptions = [Corruption(name, severity) for name in names]
+    if report is not None:
+        _check_new(report, force=force, option="--report")
+        check_matplotlib()
+    kept: list[Answered] = []
     with console.progress_bar(f"loading {file.name}") as progress:
         model = load(file, workers=os.cpu_count() or 1)
         from convforge.evaluation import evaluate as measure  # noqa: PLC0415  (the verb's name)
 
         started = time.perf_counter()
-        evaluation = measure(model, data, split=split, progress=progress)
+        evaluation = measure(model, data, split=split, answered=kept.append, progress=progress)
         seconds = time.perf_counter() - started
         found = {
             one.name: measure(model, data, split=split, corruption=one, progress=progress)
             for one in corruptions
         }
+    if report is not None:
+        title = f"{file.name} on {data}"
+        corrupted = {f"{name}, severity {severity}": one for name, one in found.items()}
+        save_evaluation_report(
+            report, model.card, kept[0], title=title, seconds=seconds, corrupted=corrupted
+        )
     if as_json:
         record = {"file": str(file), **evaluation.to_json(), "seconds": round(seconds, 3)}
         if found:
@@ -239,12 +269,31 @@ def _destinations(
     The file is refused before the work where it cannot be written or is there.
     """
     file = output or Path(f"{data_name(data)}.safetensors")
+    _check_new(file, force=force, option="--output")
+    return file, run or file.with_suffix(".run")
+
+
+def _check_new(file: Path, *, force: bool, option: str) -> None:
+    """Refuse, before the work, a file that cannot be written, or is there without `force`."""
     check_destination(file)
     if file.exists() and not force:
         raise OutputError(
-            f"{file}: exists already; name another file with --output, or replace it with --force"
+            f"{file}: exists already; name another file with {option}, or replace it with --force"
         )
-    return file, run or file.with_suffix(".run")
+
+
+@contextlib.contextmanager
+def _begun(
+    folder: Path, log: Sequence[str], *, resume: bool, force: bool
+) -> Iterator[tuple["Loggers", "console.Report | None"]]:
+    """Within a run goes on, or starts where `force` allows that; its loggers and its progress."""
+    with console.progress_bar("loading torch") as progress:
+        from convforge.training import journal, loggers  # noqa: PLC0415  (imports torch)
+
+        with loggers.open_loggers(log, folder) as logger:
+            if not resume:
+                journal.start_again(folder, force=force)
+            yield logger, progress
 
 
 def data_name(data: str) -> str:
@@ -308,14 +357,18 @@ def _keep(
         return error
 
 
-def _show_trained(card: Card, file: Path, report: Path | InputError, *, as_json: bool) -> None:
+def _show_trained(
+    card: Card, file: Path, report: Path | InputError, logged: Sequence[str], *, as_json: bool
+) -> None:
     """What was trained; as JSON the card, but for the long list of held-out images."""
     if not as_json:
         said = f"report: {report}" if isinstance(report, Path) else f"no report: {report}"
-        console.show(*tables.training(card), tables.saved(file), tables.plain(said))
+        words = map(tables.plain, (said, *logged))
+        console.show(*tables.training(card), tables.saved(file), *words)
         return
     fields = json.loads(card.dumps())
     split = {key: value for key, value in fields["data"]["split"].items() if key != "test"}
     record = {"file": str(file), "file_bytes": file.stat().st_size, **fields}
     record["report"] = str(report) if isinstance(report, Path) else None
+    record["logged"] = list(logged)
     console.show_json({**record, "data": {**fields["data"], "split": split}})

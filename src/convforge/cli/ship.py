@@ -32,7 +32,8 @@ COMPILE_EXAMPLES = (
 PREDICT_EXAMPLES = (
     "Examples:\n\n"
     "convforge predict digits.so scan.png\n\n"
-    "convforge predict cats.safetensors holiday/ --top 1 -o holiday.csv"
+    "convforge predict cats.safetensors holiday/ --top 1 -o holiday.csv\n\n"
+    "convforge predict cats.so archive/ --engine ray -o answers"
 )
 
 
@@ -42,6 +43,13 @@ class Precision(StrEnum):
     FLOAT32 = "float32"
     FLOAT16 = "float16"
     INT8 = "int8"
+
+
+class Engine(StrEnum):
+    """Where predictions are computed."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
 class Format(StrEnum):
@@ -164,8 +172,12 @@ def predict(
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="A file to keep them in.")
+        Path | None,
+        typer.Option("--output", "-o", help="A file to keep them in; with --engine ray a folder."),
     ] = None,
+    engine: Annotated[
+        Engine, typer.Option(help="Where: here, or on the machines of a Ray cluster.")
+    ] = Engine.LOCAL,
     as_json: JsonFlag = False,
     force: ForceFlag = False,
 ) -> None:
@@ -173,7 +185,14 @@ def predict(
 
     Answers are printed, or written, as they come. Images that cannot be read are named at the end,
     and the exit code is then 2; the others are printed all the same.
+
+    With --engine ray they are Parquet parts in a folder; the same command goes on with those that
+    are missing. RAY_ADDRESS says where Ray runs.
     """
+    if engine is Engine.RAY:
+        form = Format.JSON if as_json else output_format
+        _predict_on_ray(file, paths, output, form=form, top=top, force=force)
+        return
     form = _format(Format.JSON if as_json else output_format, output=output, force=force)
     part = open_paths(paths)
     failed: list[str] = []
@@ -193,6 +212,37 @@ def predict(
         console.show(f"{len(part):,} images to {output}, {speed:,.1f} a second")
     if failed:
         raise DataError(list_failures(failed, total=len(part)))
+
+
+def _predict_on_ray(
+    file: Path,
+    paths: list[str],
+    output: Path | None,
+    *,
+    form: Format | None,
+    top: int,
+    force: bool,
+) -> None:
+    from convforge.ray_prediction import predict_on_ray, remove_parts  # noqa: PLC0415  (slow)
+
+    if output is None or form not in {None, Format.PARQUET}:
+        raise OutputError(
+            "predict --engine ray: writes Parquet parts into a folder; name one with --output, and "
+            "leave out --format and --json"
+        )
+    names = open_paths(paths).names
+    if force:
+        remove_parts(output)
+    started = time.perf_counter()
+    with console.progress_bar("starting Ray") as progress:
+        done = predict_on_ray(file, names, output, top=top, progress=progress)
+    answered = done.count - done.found
+    speed = answered / (time.perf_counter() - started)
+    before = f", {done.found:,} of them before" if done.found else ""
+    machines = f" on {done.machines} machine{'s' * (done.machines != 1)}" if done.machines else ""
+    console.show(f"{done.count:,} images to {output}{before}, {speed:,.1f} a second{machines}")
+    if done.failed:
+        raise DataError(list_failures(done.failed, total=done.count))
 
 
 def _format(given: Format | None, *, output: Path | None, force: bool) -> Format:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import string
 from typing import TYPE_CHECKING, Any
 
-from convforge.training.plots import (
+from convforge.report.plots import (
     ACCENT,
     EDGE,
     INK,

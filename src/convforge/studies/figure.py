@@ -10,7 +10,7 @@ import io
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any
 
-from convforge.training.plots import SOFT, blank_figure, percent, settings, to_svg
+from convforge.report.plots import SOFT, blank_figure, percent, settings, to_svg
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -37,7 +37,6 @@ def fit(
     pixels: Pixels,
     labels: NDArray[np.int64],
     *,
-    start: Course | None = None,
     validate: Callable[[ConvNet], float] | None = None,
     journal: Journal | None = None,
     progress: Progress | None = None,
@@ -45,16 +44,15 @@ def fit(
     """Train on stored images uint8 [h, w, C] with labels int64 [N]; the learner's net is changed.
 
     `validate` gives the accuracy of the network after an epoch; the best one, the latest of equals,
-    is what is left in the end; `start` may hold the accuracy of a `best` that the learner keeps
-    already. `journal` keeps the run, and has where it goes on. `progress` is called after every
-    step.
+    is what is left in the end. `journal` keeps the run, and has where it goes on. `progress` is
+    called after every step.
 
     The same images, labels and learner give the same weights to the bit, whether the run was
     interrupted or not. Raises RecipeError where the loss diverges, Interrupted where a signal
     stopped the run.
     """
     steps = total_steps(len(labels), learner.recipe)
-    course = (journal and journal.restore(learner)) or start or Course()
+    course = (journal and journal.restore(learner)) or Course()
     learner.net.train()
     for epoch, batch in _ready(pixels, labels, learner=learner, start=course.step):
         if course.step == epoch * steps_an_epoch(len(labels), learner.recipe):

@@ -3,6 +3,7 @@
 NAME.run/state-00000120.safetensors, …     the two newest
 NAME.run/log.csv                           one row an epoch
 NAME.run/recipe.json                       as `--recipe` reads it
+NAME.run/events.out.tfevents.…             for TensorBoard, where that is asked for
 NAME.run/report.html                       in the end, by `report`
 """
 
@@ -15,6 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from convforge.errors import Interrupted, OutputError, RecipeError
+from convforge.training.course import Course
 from convforge.training.distributed import ALONE, Team
 from convforge.training.log import write_log
 from convforge.training.recipe import Recipe
@@ -26,15 +28,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from convforge.training.course import Course
     from convforge.training.learner import Learner
+    from convforge.training.loggers import Logger
 
 
 class Journal:
     """Keeps a run in `folder`, which is made; a state is due every `save_every` seconds.
 
     `identity` is what must be equal in a run that continues: plain JSON, with its "recipe".
-    `stop` says when a signal has come. Raises OutputError where the folder cannot be made.
+    `stop` says when a signal has come. `logger` is told of the run, beside the log, in the first
+    process of a team. Raises OutputError where the folder cannot be made.
     """
 
     def __init__(
@@ -45,8 +48,10 @@ class Journal:
         save_every: float,
         stop: Stop,
         team: Team = ALONE,
+        logger: Logger | None = None,
     ) -> None:
         self.folder, self.identity, self.team, self.stop = folder, identity, team, stop
+        self._logger = logger if team.rank == 0 else None
         self._save_every = save_every
         self._started = self._saved = time.monotonic()
         if team.rank == 0:
@@ -63,6 +68,13 @@ class Journal:
 
         Raises RecipeError where it is of another run, saying what differs.
         """
+        course = self._restore(learner)
+        if self._logger is not None:
+            shown = {k: v for k, v in self.identity["data"].items() if k != "split"}
+            self._logger.start({**self.identity, "data": shown}, course or Course())
+        return course
+
+    def _restore(self, learner: Learner) -> Course | None:
         found = states(self.folder)
         if not found:
             return None
@@ -87,6 +99,8 @@ class Journal:
         course.seconds = time.monotonic() - self._started
         if self.team.rank == 0 and epoch_ended:
             write_log(self.folder, course.history)
+            if self._logger is not None:
+                self._logger.epoch(course.history[-1])
         due = time.monotonic() - self._saved >= self._save_every
         if self.team.rank == 0 and (due or stopping or epoch_ended):
             save_state(self.folder, learner.state(), course=course, identity=self.identity)
@@ -101,14 +115,26 @@ class Journal:
 
 @contextlib.contextmanager
 def open_journal(
-    folder: Path | None, *, identity: Mapping[str, Any], save_every: float, team: Team = ALONE
+    folder: Path | None,
+    *,
+    identity: Mapping[str, Any],
+    save_every: float,
+    team: Team = ALONE,
+    logger: Logger | None = None,
 ) -> Iterator[Journal | None]:
-    """The journal of a run in `folder`, with signals noted within; None where there is none."""
+    """The journal of a run in `folder`, with signals noted within; None where there is none.
+
+    Raises OutputError for a `logger` without a folder, which says where a run goes on.
+    """
     if folder is None:
+        if logger is not None:
+            raise OutputError("a logger was given, and no folder of the run; name one")
         yield None
         return
     with stop_on_signals() as stop:
-        yield Journal(folder, identity=identity, save_every=save_every, stop=stop, team=team)
+        yield Journal(
+            folder, identity=identity, save_every=save_every, stop=stop, team=team, logger=logger
+        )
 
 
 def start_again(folder: Path, *, force: bool) -> None:

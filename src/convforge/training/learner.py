@@ -124,7 +124,7 @@ class Learner:
 
     def learn(self, batch: Ready, *, step: int, steps: int) -> tuple[float, int]:
         """The rest of a step, after `prepare` of the same one."""
-        torch.manual_seed(dropout_seed(seed=self.recipe.seed, step=step, rank=self.team.rank))
+        self._seed(dropout_seed(seed=self.recipe.seed, step=step, rank=self.team.rank))
         set_rate(self.optimizers, self.recipe.rate(step, steps=steps))
         for optimizer in self.optimizers:
             optimizer.zero_grad()
@@ -227,6 +227,12 @@ class Learner:
                 for logits, weight in outputs
             ]
         ).sum()
+
+    def _seed(self, seed: int) -> None:
+        """As `torch.manual_seed`, which takes 0.14 ms to look for other devices (AMD EPYC)."""
+        torch.default_generator.manual_seed(seed)
+        if self.machine.is_gpu:
+            torch.cuda.manual_seed_all(seed)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(

@@ -57,8 +57,10 @@ def logits_of(
     return team.sum(table)
 
 
-def top1(net: ConvNet, decoded: Decoded, *, preprocess: Preprocess, team: Team = ALONE) -> float:
-    """Share of right answers; an image that could not be decoded is a wrong one."""
+def right_answers(
+    net: ConvNet, decoded: Decoded, *, preprocess: Preprocess, team: Team = ALONE
+) -> NDArray[np.bool_]:
+    """Whether each image of a part is answered right, those last that could not be decoded: not."""
     logits = logits_of(net, decoded, preprocess=preprocess, team=team)
-    right = int((logits.argmax(1) == decoded.part.labels).sum())
-    return right / (len(decoded.part) + len(decoded.bad))
+    right = logits.argmax(1) == decoded.part.labels
+    return np.concatenate([right, np.zeros(len(decoded.bad), bool)])

@@ -26,14 +26,14 @@ from convforge.networks.weights import find, load_weights
 from convforge.prediction import softmax
 from convforge.pretrained import preprocessing
 from convforge.training.allocation import kept_memory
-from convforge.training.course import Course
+from convforge.training.blending import blend
 from convforge.training.distributed import join
 from convforge.training.finetune import fit_head, set_aside
 from convforge.training.fitting import fit
 from convforge.training.journal import open_journal
 from convforge.training.learner import Learner
 from convforge.training.machine import Machine, fast_kernels
-from convforge.training.measuring import Measured, logits_of, top1
+from convforge.training.measuring import Measured, logits_of, right_answers
 from convforge.training.pixels import read_pixels
 from convforge.training.recipe import Recipe
 from convforge.training.recipes import find_recipe
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from convforge.images.preprocess import Preprocess
     from convforge.images.threads import Progress
     from convforge.networks.contract import ConvNet
+    from convforge.training.loggers import Logger
 
 
 def train(
@@ -73,6 +74,7 @@ def train(
     precision: str = "auto",
     folder: Path | None = None,
     save_every: float = 60.0,
+    logger: Logger | None = None,
     measured: Callable[[Measured], None] | None = None,
     progress: Progress | None = None,
 ) -> Classifier:
@@ -84,8 +86,9 @@ def train(
     included, by the time that a few steps take. `input_size` and `arguments` are those of
     `networks.create`; channels and classes come from the data. `weights` is a tag of published
     weights or the path of a file, to start from; published ones bring their preprocessing along.
-    The last layer is then fitted first, to the frozen rest, and what is better on "val" (without
-    one, on a tenth that is set aside) is kept: that, or, with `tune` "all", all layers tuned.
+    The last layer is then fitted first, to the frozen rest; with `tune` "all", all layers are tuned
+    from there, and what `blending` finds best on "val" (without one, on a tenth that is set aside)
+    is kept.
     Up to the share `max_bad` of a part's images may be damaged: they are left out, and counted as
     wrong where it is measured. `progress(done, total, message)` is called while images are read and
     after every step.
@@ -95,6 +98,7 @@ def train(
 
     `folder` keeps the run: its state every `save_every` seconds and after each epoch, and its log.
     The state of the same run there is continued; Ctrl-C and SIGTERM save it and raise Interrupted.
+    `logger` is told of the run's start and of every epoch (`loggers`); its end is the caller's.
     `measured` is given what was read and answered in the end, as `save_report` takes it.
     Started by `torchrun`, all processes train together, and the first one writes.
 
@@ -135,7 +139,7 @@ def train(
             metrics = {} if weights is None else _fit_head(net, decoded, card, progress=progress)
             learner = Learner(net, recipe=recipe, preprocess=preprocess, machine=machine, team=team)
             if tune == "all":
-                kept = folder, save_every
+                kept = folder, save_every, logger
                 metrics |= _fit(learner, decoded, card, metrics, kept, progress=progress)
             metrics |= _measure(learner, decoded, images, measured=measured)
     metrics["seconds"] = round(time.perf_counter() - started, 3)
@@ -163,22 +167,19 @@ def _fit(
     decoded: Mapping[str, Decoded],
     card: Card,
     metrics: Mapping[str, Any],
-    journal_in: tuple[Path | None, float],
+    journal_in: tuple[Path | None, float, Logger | None],
     *,
     progress: Progress | None,
 ) -> dict[str, Any]:
     """Train, with what is watched on the way: the part "val", and the folder of the run.
 
-    Where a head was fitted first, and there is "val", it counts as epoch 0.
+    Where a head was fitted first, and there is "val", what is best between it and the end is kept.
     """
+    head = {name: tensor.clone() for name, tensor in learner.net.state_dict().items()}
 
-    def validate(net: ConvNet) -> float:
-        return top1(net, decoded["val"], preprocess=card.preprocess, team=learner.team)
+    def right(net: ConvNet) -> NDArray[np.bool_]:
+        return right_answers(net, decoded["val"], preprocess=card.preprocess, team=learner.team)
 
-    start = Course()
-    if "head" in metrics and "val" in decoded:
-        start.best = {"epoch": 0, "top1": validate(learner.net)}
-        learner.keep_best()
     identity = {
         "network": card.network,
         "arguments": card.arguments,
@@ -186,16 +187,15 @@ def _fit(
         "data": {key: card.data.get(key) for key in ("fingerprint", "split", "weights")},
         "machine": learner.machine.to_json(),
     }
-    folder, save_every = journal_in
+    folder, save_every, logger = journal_in
     with open_journal(
-        folder, identity=identity, save_every=save_every, team=learner.team
+        folder, identity=identity, save_every=save_every, team=learner.team, logger=logger
     ) as journal:
         course = fit(
             learner,
             decoded["train"].pixels,
             decoded["train"].part.labels,
-            start=start,
-            validate=validate if "val" in decoded else None,
+            validate=(lambda net: float(right(net).mean())) if "val" in decoded else None,
             journal=journal,
             progress=progress,
         )
@@ -204,7 +204,10 @@ def _fit(
         "warning": course.warning,
         "machine": learner.machine.to_json(),
     }
-    return {"train": seen, **({"best": course.best} if course.best else {})}
+    found = {"train": seen, **({"best": course.best} if course.best else {})}
+    if "head" in metrics and "val" in decoded:
+        found["blend"] = blend(learner.net, head, right=right)
+    return found
 
 
 @contextlib.contextmanager

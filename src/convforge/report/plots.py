@@ -1,4 +1,4 @@
-"""Drawings of a training run for its report: curves over the epochs, a reliability diagram.
+"""Drawings for reports: curves of a training over the epochs, a reliability diagram.
 
 SVG by matplotlib, to stand within a page whose CSS variables give the colours, so that it is light
 or dark as the page is. Only words of this module are in it, none from outside.
@@ -44,28 +44,33 @@ SETTINGS = {
 }
 
 
-def curves_svg(history: Sequence[Mapping[str, float]]) -> str:
+def curves_svg(history: Sequence[Mapping[str, float]]) -> list[str]:
     """Loss, shares of right answers and learning rate over the epochs, from the rows of a log.
 
-    Raises PackageError where matplotlib is missing.
+    One drawing each. Raises PackageError where matplotlib is missing.
     """
     with settings():
-        figure = blank_figure(width=11, height=3.1)
-        for place, (title, series) in enumerate(PANELS.items()):
-            axes = figure.add_subplot(1, len(PANELS), place + 1)
-            axes.set_title(title)
-            axes.set_xlabel("epoch")
-            axes.xaxis.get_major_locator().set_params(integer=True)
-            for column, (label, colour) in series.items():
-                points = [(row["epoch"], row[column]) for row in history if column in row]
-                if points:
-                    marker = "o" if len(points) <= 30 else None
-                    x, y = zip(*points, strict=True)
-                    axes.plot(x, y, color=colour, label=label, marker=marker, markersize=3)
-            if "accuracy" in series:
-                axes.yaxis.set_major_formatter(percent)
-                axes.legend(loc="lower right")
-        return to_svg(figure, label="curves of the training")
+        return [_curve_svg(history, title, series) for title, series in PANELS.items()]
+
+
+def _curve_svg(
+    history: Sequence[Mapping[str, float]], title: str, series: Mapping[str, tuple[str, str]]
+) -> str:
+    figure = blank_figure(width=3.7, height=3.1)
+    axes = figure.add_subplot()
+    axes.set_title(title)
+    axes.set_xlabel("epoch")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    for column, (label, colour) in series.items():
+        points = [(row["epoch"], row[column]) for row in history if column in row]
+        if points:
+            marker = "o" if len(points) <= 30 else None
+            x, y = zip(*points, strict=True)
+            axes.plot(x, y, color=colour, label=label, marker=marker, markersize=3)
+    if "accuracy" in series:
+        axes.yaxis.set_major_formatter(percent)
+        axes.legend(loc="lower right")
+    return to_svg(figure, label=f"{title} over the epochs")
 
 
 # Title of a panel: column of the log → its name there, colour.
@@ -111,6 +116,11 @@ def percent(value: float, _place: int) -> str:
     return f"{100 * value:.4g} %"
 
 
+def check_matplotlib() -> None:
+    """Raise PackageError, before any work, where matplotlib is missing."""
+    settings()
+
+
 def settings(*, ink: str = INK, soft: str = SOFT, edge: str = EDGE) -> AbstractContextManager[None]:
     """Within, matplotlib draws by SETTINGS, in these colours.
 
@@ -120,7 +130,8 @@ def settings(*, ink: str = INK, soft: str = SOFT, edge: str = EDGE) -> AbstractC
         import matplotlib as mpl  # noqa: PLC0415  (optional, and slow to import)
     except ImportError:
         raise PackageError(
-            "drawing needs matplotlib, which is not installed: pip install 'convforge[train]'"
+            "report: needs matplotlib, which is not installed: pip install matplotlib (it comes "
+            "with 'convforge[train]' and 'convforge[explain]')"
         ) from None
     given = {INK: ink, SOFT: soft, EDGE: edge}
     chosen = {

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from convforge.images.stored import take
 from convforge.prediction import softmax
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from convforge.training.measuring import Measured
+    from convforge.report.sections import Answers
 
 SHOWN = 24
 SIDE = 160  # pixels, at most, of a picture
@@ -37,25 +36,25 @@ def surest_mistakes(
     return wrong[order[:limit]]
 
 
-def mistakes_html(measured: Measured, part: str) -> str:
+def mistakes_html(answers: Answers) -> str:
     """A section of a page. Raises DataError where an image has to be read again and is gone."""
-    decoded, classes = measured.decoded[part], measured.evaluations[part].classes
-    probabilities = softmax(measured.logits[part])
-    rows = surest_mistakes(probabilities, decoded.part.labels)
+    classes, part = answers.evaluation.classes, answers.name
+    probabilities = softmax(answers.logits)
+    rows = surest_mistakes(probabilities, answers.labels)
     if not len(rows):
         return f"<h2>Mistakes</h2><p>Every image of {part} is answered right.</p>"
     figures = []
-    for row, pixels in zip(rows.tolist(), take(decoded.pixels, rows), strict=True):
+    for row, pixels in zip(rows.tolist(), answers.pictures(rows), strict=True):
         answer = int(probabilities[row].argmax())
         small = ' class="small"' if max(pixels.shape[:2]) <= SMALL else ""
-        name = escape(decoded.part.names[row])
+        name = escape(answers.names[row])
         figures.append(
             f'<figure><img{small} alt="{name}" src="{_data_uri(pixels)}"><figcaption>'
-            f"<b>{escape(classes[int(decoded.part.labels[row])])}</b>, taken for "
+            f"<b>{escape(classes[int(answers.labels[row])])}</b>, taken for "
             f"<b>{escape(classes[answer])}</b>, {probabilities[row, answer]:.1%}"
             f'<div class="soft">{name}</div></figcaption></figure>'
         )
-    wrong = int((probabilities.argmax(axis=1) != decoded.part.labels).sum())
+    wrong = int((probabilities.argmax(axis=1) != answers.labels).sum())
     return (
         f"<h2>Mistakes</h2><p>{wrong:,} of {len(probabilities):,} images of {part} are answered "
         f"wrong; those that the network is surest of come first.</p>"

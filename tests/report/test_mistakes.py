@@ -1,6 +1,6 @@
 import numpy as np
 
-from convforge.training.mistakes import surest_mistakes
+from convforge.report.mistakes import surest_mistakes
 
 
 def test_the_surest_mistakes_come_first_and_of_equals_the_first():

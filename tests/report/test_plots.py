@@ -3,7 +3,7 @@ import re
 import numpy as np
 
 from convforge.calibration import calibrate
-from convforge.training.plots import curves_svg, reliability_svg
+from convforge.report.plots import curves_svg, reliability_svg
 
 HISTORY = [
     {"epoch": k, "loss": 1 / k, "accuracy": 1 - 1 / k, "learning_rate": 0.1, "val_top1": 0.5}
@@ -13,7 +13,7 @@ HISTORY = [
 
 def drawings():
     logits = np.random.default_rng(0).normal(0, 2, (50, 3)).astype(np.float32)
-    return curves_svg(HISTORY), reliability_svg(calibrate(logits, np.arange(50) % 3))
+    return (*curves_svg(HISTORY), reliability_svg(calibrate(logits, np.arange(50) % 3)))
 
 
 def test_colours_are_the_page_s_and_nothing_lies_elsewhere():
@@ -33,5 +33,5 @@ def test_the_same_figures_give_the_same_drawing_and_every_reference_is_there():
 
 def test_without_val_no_curve_of_it_is_named():
     without = [{k: v for k, v in row.items() if k != "val_top1"} for row in HISTORY]
-    assert ">val<" in curves_svg(HISTORY)
-    assert ">val<" not in curves_svg(without)
+    assert ">val<" in "".join(curves_svg(HISTORY))
+    assert ">val<" not in "".join(curves_svg(without))

@@ -1,0 +1,1 @@
+"""Pages about what a classifier answered: of a training run, of an evaluation."""

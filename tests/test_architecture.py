@@ -61,7 +61,8 @@ MAY_IMPORT = {
     "torch_backend": "compiler.compilation runtime",
     # Candidates are compiled, timed and trained: the one area that knows both roads.
     "scaling": "analysis benchmark card classifier compiler.backend compiler.compilation "
-    "compiler.models compiler.pipeline evaluation html_page images networks report runtime training",
+    "compiler.models compiler.pipeline evaluation html_page images networks report runtime "
+    "training",
     "benchmark": "compiler.backend compiler.compilation compiler.ir compiler.models onnx_export "
     "runtime seal",
     # The public verbs, each by the name of its module.

@@ -25,7 +25,7 @@ from convforge.training.allocation import kept_memory
 from convforge.training.fitting import fit
 from convforge.training.learner import Learner
 from convforge.training.machine import fast_kernels
-from convforge.training.measuring import top1
+from convforge.training.measuring import right_answers
 from convforge.training.pixels import read_pixels
 from convforge.training.selection import choose_machine, find_device
 from convforge.training.threads import suitable_threads
@@ -279,7 +279,8 @@ def _fit(
 
 def wrong_share(net: ConvNet, pool: Pool) -> float:
     """The share of wrong answers on the held-out images of a pool."""
-    return 1 - top1(net, pool.decoded[pool.held_out], preprocess=pool.preprocess)
+    right = right_answers(net, pool.decoded[pool.held_out], preprocess=pool.preprocess)
+    return 1 - float(right.mean())
 
 
 def named(build: Build, pool: Pool, *, label: str) -> ConvNet:

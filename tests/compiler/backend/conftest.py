@@ -103,7 +103,9 @@ def zoo() -> Graph:
         Node("fc", "linear", ("flat", "w.fc"), {}, (("tanh",),)),
         Node("rbf", "rbf", ("fc", "codes")),
     )
-    assert {node.op for node in nodes} == set(OPS)
+    # but for those on bytes, which follow from a network's own values (test_search.py)
+    ours = {op for op in OPS if op not in {"quantize", "dequantize"} and "int8" not in op}
+    assert {node.op for node in nodes} == ours
     assert {step[0] for step in ALL_STEPS} == set(EPILOGUES)
     return Graph("x", (1, 3, 12, 12), nodes, constants, "rbf")
 

@@ -11,6 +11,8 @@ from convforge.errors import UnsupportedError
 
 WINDOW = {"stride": (1, 1), "dilation": (1, 1), "padding": (0, 0, 0, 0)}
 PAIR = WINDOW | {f"mix_{key}": value for key, value in WINDOW.items()}
+SCALE = {"scale": 0.5, "zero": 3}
+CONV_INT8 = {**WINDOW, "groups": 1, "zero_in": 0, **SCALE}
 
 # operation: shapes of computed inputs, shapes of constants, attributes
 EXAMPLES = {
@@ -40,6 +42,19 @@ EXAMPLES = {
     "transpose": ([(1, 3)], [], {"perm": (1, 0)}),
     "rbf": ([(1, 3)], [(4, 3)], {}),
     "elementwise": ([(1, 3)], [], {}),
+    "quantize": ([(1, 3, 6, 6)], [], SCALE),
+    "dequantize": ([(1, 3, 6, 6)], [], SCALE),
+    "conv2d_int8": ([(1, 3, 6, 6)], [(8, 3, 3, 3), *((8,),) * 3], CONV_INT8),
+    "conv2d_add_int8": (
+        [(1, 3, 6, 6), (1, 8, 4, 4)],
+        [(8, 3, 3, 3), *((8,),) * 3],
+        {**CONV_INT8, "addend": 4096},
+    ),
+    "max_pool_int8": ([(1, 8, 6, 6)], [], {**WINDOW, "kernel": (2, 2), **SCALE}),
+    "concat_int8": ([(1, 8, 6, 6), (1, 9, 6, 6)], [], SCALE),
+    "mul_int8": ([(1, 8, 6, 6), (1, 8, 1, 1)], [], {"zero_in": 0, "ratio": 1.0, **SCALE}),
+    "mean_int8": ([(1, 8, 6, 6)], [], SCALE),
+    "linear_int8": ([(1, 8, 6, 6)], [(4, 8, 6, 6), (4,), (4,)], {"zero_in": 0}),
 }
 
 

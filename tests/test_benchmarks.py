@@ -73,7 +73,6 @@ def test_peers_ends_a_training_that_has_reached_the_accuracy(repository, tar):
         assert all(top1 < 0.3 for top1 in line["top1"][0][:-1])
 
 
-@pytest.mark.slow
 def test_peers_ends_a_training_that_takes_too_long(repository, tar):
     words = ("--epochs", 100_000, "--threshold", 1.1, "--cap", 0.3)
     for line in peers(repository, "accuracy", tar, *words):
@@ -130,7 +129,6 @@ def test_fashion_mnist_measures_the_test_part_once(repository, tmp_path):
     assert 0 < found["training_seconds"] < found["seconds"]
 
 
-@pytest.mark.slow
 def test_serving_asks_every_server_for_the_same_and_soaks_one(repository):
     small = ("--levels", 1, 3, "--seconds", 0.5, "--rounds", 1, "--workers", 1)
     found = lines(repository, "serving.py", *small)
@@ -148,7 +146,6 @@ def test_serving_asks_every_server_for_the_same_and_soaks_one(repository):
     assert soaked["refused"] > 0
 
 
-@pytest.mark.slow
 def test_scaling_holds_the_search_against_width_alone(repository):
     small = ("--network", "resnet20", "--max-ms", 1, "--max-train", 120, "--seeds", 0)
     found = lines(repository, "scaling.py", "digits", *small)
@@ -176,3 +173,14 @@ def test_studies_writes_a_chapter_a_picture_and_the_numbers(repository, tmp_path
     assert text.endswith("<!-- end -->\nafter\n")
     for claim, verdict in found["verdicts"].items():
         assert f"| {claim} | **{verdict}** |" in text
+
+
+def test_int8_times_every_engine_and_measures_what_a_classifier_loses(repository, classifier_file):
+    small = ("--networks", "lenet5_relu", "--rounds", 3, "--engines", "convforge float32")
+    (found,) = lines(repository, "int8.py", *small)
+    assert found["engines"].keys() == {"convforge int8", "convforge float32"}
+    assert 0 < found["engines"]["convforge int8"]["error"] < 0.05
+    assert found["engines"]["convforge float32"]["error"] < 1e-5
+    (found,) = lines(repository, "int8.py", "--classifier", classifier_file, "--photos", "digits")
+    assert found["network"] == "lenet5_relu"
+    assert found["accuracy"]["int8"]["count"] == 450

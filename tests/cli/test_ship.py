@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 import sys
 
@@ -38,6 +39,17 @@ def test_compiling_gives_json_for_machines(cli, classifier_file, tmp_path):
     assert record["arena_bytes"] >= record["arena_lower_bound"] > 0
     assert record["weight_bytes"] >= 4 * 61_706
     assert record["seconds"] > 0
+
+
+def test_bytes_are_calibrated_measured_and_told(cli, refused, classifier_file, tmp_path):
+    output = tmp_path / "bytes.so"
+    words = ("compile", classifier_file, "-o", output, "--precision", "int8", "--force")
+    told = cli(*words, "--calibrate", "digits", "--max-drop", "2%").out
+    assert re.search(r"int8 on 450 images of test: \d\d\.\d\d%, float32 \d\d\.\d\d%", told)
+    record = json.loads(cli(*words, "--calibrate", "digits", "--json", "--max-drop", "2%").out)
+    assert record["precision"] == "int8"
+    assert record["quantization"]["int8"]["count"] == 450
+    refused(*words, words=["needs images", "calibrate"])
 
 
 def test_an_older_artifact_is_replaced(cli, classifier_file, artifact_file, tmp_path):

@@ -18,6 +18,9 @@ TORCH_x86_64 = torch==2.14.1 torchvision==0.29.1
 TORCH_aarch64 = torch==2.9.1 torchvision==0.24.1
 TORCH ?= $(or $(TORCH_$(shell uname -m)),torch torchvision)
 
+# How many processes test; each may use two cores for a moment:    make test WORKERS=8
+WORKERS ?= 2
+
 BIN = .venv/bin
 INSTALLED = .venv/.installed
 PIP = $(BIN)/python -m pip --disable-pip-version-check
@@ -32,7 +35,7 @@ demo: $(INSTALLED)
 	$(BIN)/python examples/digits.py demo
 
 test: lint programs
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 # Other machines, browsers and build tools, which some tests need: installed where they are missing,
 # the system is Debian's and nobody has to be asked for a password. Without one, its tests say so

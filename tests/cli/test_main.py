@@ -11,7 +11,7 @@ from convforge.version import __version__
 
 COMMANDS = (
     *("train", "evaluate", "predict", "explain", "compile", "export", "serve", "benchmark"),
-    *("scale", "list", "describe"),
+    *("scale", "study", "list", "describe"),
 )
 PROGRAM = "from convforge.cli.main import main; main()"
 
@@ -114,7 +114,7 @@ def test_names_of_files_need_not_be_unicode(artifact_file, scans, tmp_path):
     strange.write_bytes(scans[0].read_bytes())
     done = convforge("predict", artifact_file, strange)
     assert done.returncode == 0, done.stderr
-    assert "\\udcff\\n.png" in done.stdout
+    assert "\\udcff\\n.png" in done.stdout.replace("\n", "")  # a long path is broken
 
 
 def test_a_reader_that_goes_away_is_no_error_to_speak_of():

@@ -137,7 +137,7 @@ def test_without_matplotlib_the_command_ends_before_the_work(tmp_path, monkeypat
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     page = tmp_path / "out.html"
     assert run(["evaluate", "missing.so", "digits", "--report", str(page)]) == 2
-    assert "report: needs matplotlib" in capsys.readouterr().err
+    assert "drawing needs matplotlib" in capsys.readouterr().err
     assert not page.exists()
 
 

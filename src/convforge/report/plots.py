@@ -130,7 +130,7 @@ def settings(*, ink: str = INK, soft: str = SOFT, edge: str = EDGE) -> AbstractC
         import matplotlib as mpl  # noqa: PLC0415  (optional, and slow to import)
     except ImportError:
         raise PackageError(
-            "report: needs matplotlib, which is not installed: pip install matplotlib (it comes "
+            "drawing needs matplotlib, which is not installed: pip install matplotlib (it comes "
             "with 'convforge[train]' and 'convforge[explain]')"
         ) from None
     given = {INK: ink, SOFT: soft, EDGE: edge}

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from convforge.compiler.ir import ops
 from convforge.compiler.ir.graph import Node
-from convforge.compiler.ir.ops import WITHOUT_EPILOGUE
 from convforge.compiler.passes.fuse_epilogue import fuse_epilogue
 
 WINDOW = {"stride": (1, 1), "dilation": (1, 1), "padding": (1, 1, 1, 1)}
@@ -97,7 +97,7 @@ MOVES = {
 }
 
 
-@pytest.mark.parametrize("op", sorted(WITHOUT_EPILOGUE))
+@pytest.mark.parametrize("op", sorted(ops.MOVES))
 def test_what_only_moves_values_takes_no_step(unchanged, make_graph, op):
     graph = make_graph(Node("move", op, ("x",), MOVES[op]), step("relu", "move", ("relu",)))
     unchanged(fuse_epilogue, graph)

@@ -125,7 +125,7 @@ int cf_run(cf_context *context, const float *input, float *output)
 
 static const cf_layer *cf_layer_at(int layer)
 {
-    static const cf_layer none = {NULL, NULL, NULL, 0, {0, 0, 0, 0, 0, 0}};
+    static const cf_layer none = {NULL, NULL, NULL, 0, {0, 0, 0, 0, 0, 0, 0.0f, 0}};
     return layer >= 0 && layer < CF_STEPS_COUNT ? &LAYERS[layer] : &none;
 }
 

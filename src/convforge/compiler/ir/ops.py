@@ -198,10 +198,12 @@ EPILOGUES: dict[str, int] = {
 }
 
 
-# These move values and compute none, so their results are stored without an epilogue.
-WITHOUT_EPILOGUE = frozenset(
-    {"pad", "concat", "slice", "reshape", "transpose", "upsample_nearest", "quantize"}
-)
+# Without an epilogue is stored what is moved and not computed, and what has its own way to a byte.
+MOVES = frozenset({"pad", "concat", "slice", "reshape", "transpose", "upsample_nearest"})
+WITHOUT_EPILOGUE = MOVES | {
+    *("quantize", "dequantize", "conv2d_int8", "conv2d_add_int8", "max_pool_int8", "concat_int8"),
+    *("mul_int8", "mean_int8"),
+}
 
 
 def result_shape(name: str, op: str, inputs: Shapes, attrs: Mapping[str, Attr]) -> Shape:

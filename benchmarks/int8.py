@@ -1,13 +1,14 @@
 """Claim: networks of bytes are faster than in any other engine at its best, and as near to float32.
 
-Networks of the catalogue with random weights at their own resolution, one image, one JSON line a
-network and number of threads: medians and minima in ms by turns in one run. All are calibrated with
-the same random inputs: OpenVINO by NNCF's post-training quantization (`openvino int8`, and with
-bfloat16 for what it leaves: `openvino int8 bf16`; `openvino bf16` is the network as it is with that
-hint), ONNX Runtime by its own. `ratio` is the fastest other engine's minimum, of any precision, to
-convforge's; `error` the root of the mean square of what the outputs are off those of float32, of
-the outputs' own, over eight other inputs. `--photos FOLDER --classifier FILE` measures what a
-trained classifier loses instead.
+Networks of the catalogue with random weights, settled on random inputs, at their own resolution;
+one image, one JSON line a network and number of threads: medians and minima in ms by turns in one
+run. All are calibrated with the same random inputs: OpenVINO by NNCF's post-training quantization
+(`openvino int8`, and with bfloat16 for what it leaves: `openvino int8 bf16`; `openvino bf16` is the
+network as it is with that hint), ONNX Runtime by its own. `ratio` is the fastest other engine's
+minimum, of any precision, to convforge's; `error` the root of the mean square of what the outputs
+are off those of float32, of the outputs' own, over eight other inputs: it compares engines, for
+networks that learned nothing magnify every rounding. `--photos FOLDER --classifier FILE` measures
+what a trained classifier loses instead.
 
     pip install "convforge[train,compile,bench]" nncf
     python benchmarks/int8.py --threads 1 2 >> benchmarks/results/int8.jsonl
@@ -32,6 +33,7 @@ from convforge.benchmark.measurement import PAUSE_S, machine
 from convforge.compiler.compilation import compile as build
 from convforge.compiler.models import read_model
 from convforge.errors import ConvforgeError
+from convforge.networks import catalog
 from convforge.runtime import Runtime
 from convforge.version import __version__
 
@@ -89,13 +91,15 @@ def accuracy(classifier: Path, photos: Path) -> dict[str, Any]:
 
 
 def compare(network: str, folder: Path, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    model = read_model(network)
     generator = np.random.default_rng(0)
-    inputs = generator.standard_normal((CALIBRATION, *model.graph.input_shape[1:]), np.float32)
+    net = create(network, seed=0)
+    inputs = generator.standard_normal((CALIBRATION, *net.input_shape), np.float32)
+    model = read_model(settled(net, inputs), input_shape=(1, *net.input_shape))
     others = generator.standard_normal((OTHERS, *model.graph.input_shape), np.float32)
     assert model.expected is not None
     truth = [model.expected(x) for x in others]
-    build(network, folder / "int8.so", precision="int8", calibrate=inputs)
+    shape = model.graph.input_shape
+    build(model.module, folder / "int8.so", input_shape=shape, precision="int8", calibrate=inputs)
     lines = []
     for threads in arguments.threads:
         runs: dict[str, Run] = {"convforge int8": Runtime(folder / "int8.so", threads=threads).run}
@@ -116,6 +120,28 @@ def compare(network: str, folder: Path, arguments: argparse.Namespace) -> list[d
         )
         lines[-1]["ratio"] = ratio(lines[-1]["engines"])
     return lines
+
+
+def create(network: str, *, seed: int) -> Any:
+    import torch
+
+    torch.manual_seed(seed)
+    return catalog.create(network)
+
+
+def settled(net: Any, inputs: NDArray[np.float32]) -> Any:
+    """With statistics of its normalisations that are those of the inputs, as if it were trained.
+
+    Untrained ones give values so small that engines lose them.
+    """
+    import torch
+
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None  # the mean of all that is seen
+    with torch.no_grad():
+        net.train()(torch.from_numpy(inputs))
+    return net.eval()
 
 
 def ratio(engines: dict[str, dict[str, float]]) -> float | None:
@@ -156,7 +182,7 @@ def convforge_float32(
 ) -> Run:
     path = folder / "float32.so"
     if not path.exists():
-        build(model.name, path)
+        build(model.module, path, input_shape=model.graph.input_shape)
     return Runtime(path, threads=threads).run
 
 
@@ -168,7 +194,8 @@ def openvino(*, quantized: bool, hint: str) -> Callable[..., Run]:
         if not path.exists():
             source = ov.convert_model(model.module, example_input=_tensor(inputs[:1]))
             source.reshape([1, *inputs.shape[1:]])
-            ov.save_model(_by_nncf(source, inputs) if quantized else source, path)
+            network = _by_nncf(source, inputs) if quantized else source
+            ov.save_model(network, path)
         settings = {
             "INFERENCE_NUM_THREADS": threads,
             "INFERENCE_PRECISION_HINT": hint,

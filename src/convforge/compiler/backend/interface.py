@@ -67,6 +67,7 @@ float *cf_weights_room(void)
 """
 
 ARTIFACT_HEAD = """\
+#define _GNU_SOURCE /* sched_getcpu and its kin */
 #include "convforge.h"
 #include "steps.h"
 

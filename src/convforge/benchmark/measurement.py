@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from convforge.compiler.models import Compilable
     from convforge.runtime import Runtime
 
-PAUSE_S = 0.005  # longer than any engine's threads spin for more work
+# Longer than any engine's threads spin for more work: those of ONNX Runtime do for over 5 ms, and who
+# comes next shares a core with them (MobileNetV2 of bytes with two threads: 2.1 ms, not 1.2).
+PAUSE_S = 0.02
 WARM_UP = 3  # runs before the first turn
 
 

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from convforge.compiler.models import Compilable
     from convforge.runtime import Runtime
 
-# Longer than any engine's threads spin for more work: those of ONNX Runtime do for over 5 ms, and who
-# comes next shares a core with them (MobileNetV2 of bytes with two threads: 2.1 ms, not 1.2).
+# Longer than any engine's threads spin for more work: those of ONNX Runtime do for over 5 ms, and
+# who comes next shares a core with them (MobileNetV2 of bytes, two threads: 2.1 ms, not 1.2).
 PAUSE_S = 0.02
 WARM_UP = 3  # runs before the first turn
 

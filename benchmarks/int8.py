@@ -19,8 +19,10 @@ what a trained classifier loses instead.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -211,7 +213,10 @@ def _by_nncf(source: Any, inputs: NDArray[np.float32]) -> Any:
     import nncf
 
     nncf.set_log_level(40)
-    return nncf.quantize(source, nncf.Dataset([x[None] for x in inputs]), subset_size=len(inputs))
+    with contextlib.redirect_stdout(sys.stderr):  # its progress
+        return nncf.quantize(
+            source, nncf.Dataset([x[None] for x in inputs]), subset_size=len(inputs)
+        )
 
 
 def _tensor(x: NDArray[np.float32]) -> Any:

@@ -48,3 +48,12 @@ def test_a_bare_network_is_near_its_module(tmp_path):
     found = Runtime(path).run(x)
     error = np.sqrt(np.mean((found - truth) ** 2) / np.mean(truth**2))
     assert 0 < error < 0.03
+
+
+def test_sources_are_compiled_for_products_of_bytes_too(tmp_path):
+    options = {"input_shape": SHAPE, "precision": "int8", "calibrate": inputs(2)}
+    folder = tmp_path / "net"
+    build(NET, folder, target="c", **options)
+    assert "avx512vnni" in (folder / "CMakeLists.txt").read_text()
+    assert "cf_steps_avx512vnni" in (folder / "artifact.c").read_text()
+    assert "cf_steps_avx512[" not in (folder / "artifact.c").read_text()

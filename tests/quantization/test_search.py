@@ -34,6 +34,15 @@ def test_a_classifier_of_bytes_answers_as_the_one_of_float32(trained, tmp_path):
     assert {"maps_int8", "linear_int8"} <= kernels
     float32 = build(trained, tmp_path / "exact.so")
     assert artifact.weight_bytes < 0.4 * float32.weight_bytes
+    # maps of bytes are told as the numbers that they stand for
+    exact = Runtime(tmp_path / "exact.so")
+    x = np.random.default_rng(0).standard_normal(runtime.input_shape, dtype=np.float32)
+    names = {layer.name for layer in exact.layers} & {layer.name for layer in runtime.layers}
+    assert len(names) >= 5
+    for name in names:
+        truth, found = exact.feature_maps(x, name), runtime.feature_maps(x, name)
+        assert found.shape == truth.shape
+        assert np.mean((found - truth) ** 2) < 0.01 * np.mean(truth**2)
 
 
 def test_the_same_images_give_the_same_bytes(trained, tmp_path):

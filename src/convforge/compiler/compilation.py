@@ -92,7 +92,7 @@ def compile(  # noqa: A001  (the public verb)
     where the model cannot be compiled, naming the layer; ToolchainError without a C compiler, or
     where the artifact fails its test.
     """
-    destination, chosen = Path(path), find_target(target)
+    destination, chosen = Path(path), _target(target, precision)
     check_package(destination, target=chosen)
     if not 1 <= threads <= chosen.most_threads:
         raise InputError(
@@ -124,12 +124,17 @@ def compile(  # noqa: A001  (the public verb)
     built = compiled.built
     if built is not None and not chosen.triple:
         observe("library", built.path)
-        prove(built.path, for_bytes(chosen) if choice else chosen)
+        prove(built.path, chosen)
     written = save_package(
         destination, target=chosen, card=found.card, sources=compiled.sources, built=built
     )
     artifact = _artifact(written, found, compiled, target=chosen, threads=threads)
     return replace(artifact, precision=precision, quantization=choice.record if choice else None)
+
+
+def _target(name: str, precision: Precision) -> Target:
+    found = find_target(name)
+    return for_bytes(found) if precision == "int8" else found
 
 
 def _artifact(

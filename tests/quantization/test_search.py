@@ -8,6 +8,7 @@ from convforge.compiler.models import read_model
 from convforge.errors import InputError
 from convforge.evaluation import evaluate
 from convforge.quantization import search
+from convforge.quantization.examples import network_inputs, open_examples
 from convforge.quantization.search import calibrate_with, choose
 from convforge.runtime import Runtime
 
@@ -36,7 +37,7 @@ def test_a_classifier_of_bytes_answers_as_the_one_of_float32(trained, tmp_path):
     assert artifact.weight_bytes < 0.4 * float32.weight_bytes
     # maps of bytes are told as the numbers that they stand for
     exact = Runtime(tmp_path / "exact.so")
-    x = np.random.default_rng(0).standard_normal(runtime.input_shape, dtype=np.float32)
+    x = next(network_inputs(open_examples("digits", trained.card).held_out, trained.card))
     names = {layer.name for layer in exact.layers} & {layer.name for layer in runtime.layers}
     assert len(names) >= 5
     for name in names:

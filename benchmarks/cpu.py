@@ -152,14 +152,15 @@ def throughput(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 def images_a_second(network: str, folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     cores = os.cpu_count() or 1
-    build(network, folder / "net.so")
+    net = cf.create(network)
+    build(net, folder / "net.so", input_shape=(1, *net.input_shape))
     runtime = Runtime(folder / "net.so", workers=cores, level=arguments.level)
     x = make_input((BATCH, *runtime.input_shape[1:]), None)
     runs: dict[str, Callable[[], object]] = {"convforge": lambda: runtime.logits(x)}
     skipped = {}
     for engine in arguments.engines:
         for size in (1, BATCH):
-            model = read_model(network, input_shape=(size, *x.shape[1:]))
+            model = read_model(net, input_shape=(size, *x.shape[1:]))
             (folder / str(size)).mkdir(exist_ok=True)
             try:
                 run = PEERS[engine](model, folder / str(size), threads=cores).run

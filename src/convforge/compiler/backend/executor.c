@@ -22,6 +22,7 @@ static void cf_walk_alone(const cf_step *steps, int count, const cf_job *job, in
 
 #define CF_PIECES 4   /* in which a thread takes its share of a step */
 #define CF_SPINS 4000 /* looks at a variable before the system is asked to wait: some 50 us */
+#define CF_YIELDS 2000 /* times that a thread offers its core before it leaves it: some 500 us */
 
 /* Units of one step, both as run << 32 | count; no two steps in one cache line. */
 typedef struct {
@@ -70,17 +71,48 @@ static int cf_claim(cf_progress *progress, uint32_t run, int units, int piece)
     return -1;
 }
 
+/* On which cores the other threads of a team may run: all that the caller may use but one of them,
+ * or all where `but` is none. */
+static void cf_allow_cores(cf_team *team, int but)
+{
+#if defined(__linux__)
+    cpu_set_t cores;
+    if (sched_getaffinity(0, sizeof cores, &cores))
+        return;
+    if (but >= 0 && CPU_COUNT(&cores) > 1)
+        CPU_CLR(but, &cores);
+    for (int i = 1; i <= team->started; i++)
+        pthread_setaffinity_np(team->members[i].handle, sizeof cores, &cores);
+#else
+    (void)team;
+    (void)but;
+#endif
+}
+
+/* Waits on: at first as who is about to go on, then as who leaves its core to others. Whoever holds
+ * the unit that is missing may be waiting for a core that another program has; it may have this one.
+ * MobileNetV2 with two threads beside a program that spins: medians of 40, 6.2 ms and 11.7 before. */
+static void cf_wait_a_little(cf_team *team, int thread, int spins)
+{
+    if (spins < CF_SPINS) {
+        cf_pause();
+    } else if (spins < CF_SPINS + CF_YIELDS) {
+        sched_yield();
+    } else {
+        if (thread == 0 && spins == CF_SPINS + CF_YIELDS)
+            cf_allow_cores(team, -1);
+        nanosleep(&(struct timespec){0, 20000}, NULL);
+    }
+}
+
 /* Returns when all units are done: 1, or 0 when another run has begun. */
-static int cf_await(cf_team *team, cf_progress *progress, uint32_t run, int units)
+static int cf_await(cf_team *team, cf_progress *progress, uint32_t run, int units, int thread)
 {
     const uint64_t all = (uint64_t)run << 32 | (uint32_t)units;
     for (int spins = 0; atomic_load_explicit(&progress->done, memory_order_acquire) != all;) {
         if (atomic_load_explicit(&team->run, memory_order_relaxed) != run)
             return 0;
-        if (++spins < CF_SPINS)
-            cf_pause();
-        else
-            sched_yield();
+        cf_wait_a_little(team, thread, spins++);
     }
     return 1;
 }
@@ -98,7 +130,7 @@ static void cf_walk(cf_team *team, uint32_t run, int thread, int64_t *ends)
             atomic_fetch_add_explicit(&progress->done, (uint64_t)(end - begin),
                                       memory_order_release);
         }
-        if (!cf_await(team, progress, run, units))
+        if (!cf_await(team, progress, run, units, thread))
             return;
         if (ends)
             ends[s] = cf_now();
@@ -139,14 +171,7 @@ static void *cf_serve(void *argument)
 static void cf_wake_elsewhere(cf_team *team)
 {
 #if defined(__linux__)
-    cpu_set_t cores;
-    const int own = sched_getcpu();
-    if (own < 0 || sched_getaffinity(0, sizeof cores, &cores))
-        return;
-    if (CPU_COUNT(&cores) > 1)
-        CPU_CLR(own, &cores);
-    for (int i = 1; i <= team->started; i++)
-        pthread_setaffinity_np(team->members[i].handle, sizeof cores, &cores);
+    cf_allow_cores(team, sched_getcpu());
 #else
     (void)team;
 #endif

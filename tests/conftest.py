@@ -1,5 +1,6 @@
 """What tests of several areas share: one classifier of the digits, trained once, and its files."""
 
+import logging
 import shutil
 import subprocess
 import sys
@@ -50,6 +51,17 @@ def build_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONVFORGE_CACHE", str(tmp_path_factory.mktemp("build")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_closed_streams():
+    """A library that is first heard in a command logs to that test's stderr, which ends with it."""
+    yield
+    loggers = [logging.getLogger(), *map(logging.getLogger, logging.Logger.manager.loggerDict)]
+    for logger in loggers:
+        for handler in logger.handlers[:]:
+            if getattr(getattr(handler, "stream", None), "closed", False):
+                logger.removeHandler(handler)
 
 
 # Fixed seeds and no clock: a test passes or fails for the code's sake alone.

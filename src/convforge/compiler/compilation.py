@@ -11,7 +11,7 @@ from convforge.compiler.backend.target import find_target, for_bytes
 from convforge.compiler.dump import dump_to
 from convforge.compiler.models import read_model
 from convforge.compiler.pipeline import compile_graph
-from convforge.compiler.precision import MAX_DROP, check_calibration, quantize_model
+from convforge.compiler.precision import MAX_DROP, as_measured, check_calibration, quantize_model
 from convforge.compiler.proof import prove
 from convforge.compiler.web_page import PageOptions, check_options, save_web_page
 from convforge.errors import InputError
@@ -107,7 +107,7 @@ def compile(  # noqa: A001  (the public verb)
     choice = None
     if calibrate is not None:
         choice = quantize_model(found, calibrate, max_drop=max_drop, report=progress)
-        found = choice.of(found)
+        found = as_measured(found, choice)
     if chosen.form == "page":
         compiled, page = save_web_page(found, destination, options=options, observe=observe)
         artifact = _artifact(destination, found, compiled, target=chosen)

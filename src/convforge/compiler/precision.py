@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,29 +15,20 @@ from convforge.quantization.search import Choice, calibrate_with, choose
 if TYPE_CHECKING:
     from collections.abc import Callable
     from os import PathLike
-    from typing import Any
 
     from convforge.compiler.backend.target import Precision, Target
     from convforge.compiler.ir.graph import Array
     from convforge.compiler.models import Model
-    from convforge.compiler.pipeline import ByteOptions
 
 MAX_DROP = 0.003
 
 
-@dataclass(frozen=True)
-class Quantization:
-    """What a network is compiled with, and what was measured of it."""
-
-    options: ByteOptions
-    record: dict[str, Any]
-
-    def of(self, model: Model) -> Model:
-        """The model, whose card tells what was measured, and whose answer is the network's own."""
-        card = model.card
-        if card is not None:
-            card = replace(card, metrics={**card.metrics, "int8": self.record})
-        return replace(model, card=card, expected=None)
+def as_measured(model: Model, choice: Choice) -> Model:
+    """The model, whose card tells what was measured, and whose answer is the network's own."""
+    card = model.card
+    if card is not None:
+        card = replace(card, metrics={**card.metrics, "int8": choice.record})
+    return replace(model, card=card, expected=None)
 
 
 def check_calibration(
@@ -69,24 +60,16 @@ def quantize_model(
     *,
     max_drop: float,
     report: Callable[[int, int, str], None] | None,
-) -> Quantization:
+) -> Choice:
     """Ranges, and what of a network stays in float32. Raises as `quantization.search` does."""
     if isinstance(calibrate, np.ndarray):
-        choice = calibrate_with(model.graph, calibrate)
-    elif model.card is None:
+        return calibrate_with(model.graph, calibrate)
+    if model.card is None:
         raise InputError(
             f"{model.name}: is a bare network, without the preprocessing that images need; give "
             "inputs as an array [N, C, H, W], or compile the classifier that `convforge train` "
             "saved"
         )
-    else:
-        choice = _chosen(model, os.fspath(calibrate), max_drop=max_drop, report=report)
-    return Quantization(choice.options, choice.record)
-
-
-def _chosen(
-    model: Model, data: str, *, max_drop: float, report: Callable[[int, int, str], None] | None
-) -> Choice:
-    assert model.card is not None
     more = {} if report is None else {"report": report}
+    data = os.fspath(calibrate)
     return choose(model.graph, model.card, data=data, max_drop=max_drop, **more)

@@ -153,6 +153,10 @@ def _compare(exact: Runtime, found: Runtime, examples: Examples, card: Card) -> 
             tables[1].append(found.probabilities(images))
         good += rows
         bad += unusable
+    if not good:
+        raise InputError(
+            f"int8: none of the {len(part)} images of {examples.uri} to measure on can be read"
+        )
     seen = part.select(good)
 
     def scored(table: list[Array]) -> Evaluation:

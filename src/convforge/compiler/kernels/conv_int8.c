@@ -6,8 +6,8 @@
 #ifndef CF_CONV_INT8
 #define CF_CONV_INT8
 #ifdef CF_VNNI
-/* What is added to the outputs of one unit in one pixel, or of one vector in two. */
-CF_INLINE __m512i cf_addend(const int panels, const float *addend, __m512i by)
+/* What is added to the outputs of one unit in one pixel, or of one vector in that and one beside. */
+CF_INLINE __m512i cf_addend(const int panels, const float *addend, const float *beside, __m512i by)
 {
     __m512i x;
     if (panels == 2) {
@@ -15,7 +15,7 @@ CF_INLINE __m512i cf_addend(const int panels, const float *addend, __m512i by)
     } else {
         const __m256i both = _mm256_inserti128_si256(
             _mm256_castsi128_si256(_mm_loadu_si128((const void *)addend)),
-            _mm_loadu_si128((const void *)(addend + 16)), 1);
+            _mm_loadu_si128((const void *)beside), 1);
         const __m512i order = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
         x = _mm512_permutexvar_epi64(order, _mm512_cvtepu8_epi16(both));
     }
@@ -73,7 +73,9 @@ CF_INLINE void cf_int8_tile(const int pixels, const int panels, const int step, 
                                     : cf_scaled(sum[at][0], sum[beside][0], first, first, by);
             if (addend)
                 e = _mm512_mulhrs_epi16(
-                    _mm512_adds_epi16(e, cf_addend(panels, addend + at * 16, share)), round);
+                    _mm512_adds_epi16(
+                        e, cf_addend(panels, addend + at * 16, addend + beside * 16, share)),
+                    round);
             part[i] = e;
         }
         __m512i bytes = _mm512_packus_epi16(part[0], part[1]);

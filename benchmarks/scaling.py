@@ -96,7 +96,7 @@ def run(given: argparse.Namespace, method: str, *, seed: int) -> dict[str, Any]:
         "plan": record["plan"],
         "machine": machine(),
         "threads": given.threads,
-        "cores": os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0)),
         "load_average": round(os.getloadavg()[0], 1),
         "torch": torch.__version__,
         "convforge": __version__,

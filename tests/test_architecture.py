@@ -55,7 +55,8 @@ MAY_IMPORT = {
     "serving": "html_page images page_source prediction runtime seal",
     "studies": "analysis benchmark compiler.backend compiler.compilation compiler.models html_page "
     "images networks report runtime training",
-    "runtime": "card images prediction seal",
+    "library": "seal",
+    "runtime": "card images library prediction",
     "loading": "classifier runtime seal",
     "onnx_export": "card classifier loading runtime",
     "torch_backend": "compiler.compilation runtime",

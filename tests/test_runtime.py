@@ -363,3 +363,26 @@ def test_two_runtimes_do_not_disturb_each_other(artifact_file, tmp_path, pixels)
     del second
     gc.collect()
     np.testing.assert_array_equal(first.probabilities(images), expected)
+
+
+# ---------------------------------------------------------------- where the evidence lies
+
+
+def test_grad_cam_is_of_the_maps_before_the_head(runtime, pixels):
+    x = runtime.input_of(pixels(32, 32))
+    assert runtime.grad_cam_shape == (5, 5)
+    heat = runtime.grad_cam(x, 3)
+    assert (heat.shape, heat.dtype) == ((5, 5), np.float32)
+    np.testing.assert_array_equal(runtime.grad_cam(x, 3), heat)
+
+
+def test_grad_cam_of_what_is_not_there_is_refused(runtime):
+    x = np.zeros(runtime.input_shape, np.float32)
+    for index in (-1, 10):
+        with pytest.raises(InputError, match=rf"digits\.so: has no logit {index}; they are 0 to 9"):
+            runtime.grad_cam(x, index)
+    with pytest.raises(InputError, match="run: expected float32"):
+        runtime.grad_cam(x[0], 0)
+    runtime.grad_cam_shape = ()  # as of a network without a head
+    with pytest.raises(InputError, match=r"digits\.so: has no Grad-CAM, for its layers do not end"):
+        runtime.grad_cam(x, 0)

@@ -7,12 +7,9 @@ image has to be decoded.
 
 from __future__ import annotations
 
-import ctypes
-import itertools
-import json
 import threading
 import weakref
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +17,12 @@ import numpy as np
 
 from convforge.card import Card
 from convforge.errors import ArtifactError, DataError, InputError
+from convforge.library import layers_of, open_library, shape_of
 from convforge.prediction import top_predictions
-from convforge.seal import check_seal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    import ctypes
+    from collections.abc import Callable, Iterable, Sequence
     from concurrent.futures import ThreadPoolExecutor
     from os import PathLike
 
@@ -32,28 +30,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from convforge.images.preprocess import Preprocess
+    from convforge.library import Layer
     from convforge.prediction import Prediction
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer of an artifact: its name in the model, its kernel, its multiply-adds.
-
-    What the artifact says besides: shape of its map, its parameters, the layers that wrote each map
-    that it reads (-1 is the input), what a position sees of the input, its operations one after
-    another, and the first filters of a convolution of the input; keys as in the compiler's
-    `backend/facts.py`.
-    """
-
-    name: str
-    kernel: str
-    macs: int
-    gives: tuple[int, ...]
-    parameters: int
-    reads: tuple[tuple[int, ...], ...]
-    field: Mapping[str, Any] | None
-    does: tuple[Mapping[str, Any], ...]
-    filters: Mapping[str, Any] | None = None
 
 
 class Runtime:
@@ -61,6 +39,9 @@ class Runtime:
 
     The artifact of a bare network has neither class names nor preprocessing: `run`, from a tensor
     to a tensor, is all that it does.
+
+    `grad_cam_shape` is (rows, columns) of what `grad_cam` gives; empty where the layers do not end
+    in a head that is known as one, as those of other frameworks, and in networks of bytes.
 
     `level` names the instruction-set level to run at ("avx512", of int8 "avx512vnni", "avx2",
     "baseline"), the best one the CPU has where it is left out; `threads` is how many compute one
@@ -84,24 +65,14 @@ class Runtime:
         self.path = Path(path).resolve()
         if workers < 1:
             raise InputError(f"{self.path}: workers is {workers}; expected 1 or more")
-        check_seal(self.path)
-        try:
-            self._library = ctypes.CDLL(str(self.path))
-            _declare(self._library)
-        except OSError as error:
-            raise ArtifactError(
-                f"{self.path}: built for another machine ({error}); compile it on this one"
-            ) from None
-        except AttributeError as error:
-            raise ArtifactError(
-                f"{self.path}: lacks a part of an artifact's interface ({error}); compile it again"
-            ) from None
+        self._library = open_library(self.path)
         self._level = level
         self._threads = 1 if workers > 1 and threads is None else threads
         self._pool = _pool(self, workers) if workers > 1 else None
         self._local = threading.local()
-        self.input_shape = _shape(self._library.cf_input_shape())
-        self.output_shape = _shape(self._library.cf_output_shape())
+        self.input_shape = shape_of(self._library.cf_input_shape())
+        self.output_shape = shape_of(self._library.cf_output_shape())
+        self.grad_cam_shape = shape_of(self._library.cf_grad_cam_shape())
         card = self._library.cf_card()
         self._card = (
             Card.loads(card.decode(), origin=str(self.path), error=ArtifactError) if card else None
@@ -143,10 +114,10 @@ class Runtime:
         """Memory that each predicting thread holds beside the weights."""
         return int(self._library.cf_context_bytes(self._context()))
 
-    @property
+    @cached_property
     def layers(self) -> tuple[Layer, ...]:
         """The layers in the order in which they are computed."""
-        return tuple(_layer(self._library, i) for i in range(self._library.cf_layers()))
+        return layers_of(self._library)
 
     def predict(
         self, image: str | Path | Image.Image | NDArray[np.uint8], *, top: int = 5
@@ -246,6 +217,28 @@ class Runtime:
         self._library.cf_feature_maps(self._context(), _data(x), place, _data(result))
         return result
 
+    def grad_cam(self, x: NDArray[np.float32], index: int) -> NDArray[np.float32]:
+        """Grad-CAM of one logit for an input of the network: float32 [rows, columns] of the maps.
+
+        Σ_k a_k A_k over the maps A before the head, with the mean gradients a of the logit; places
+        above 0 speak for the class. The head is computed for changed maps, so that no gradient is
+        needed: exact where it is an average and a weighted sum, as of all networks that end so; for
+        others each channel is moved by 1/1024 of the largest value. Raises InputError for another
+        shape or type, where there is no such logit, and where `grad_cam_shape` is empty.
+        """
+        x = self._tensor(x)
+        if not self.grad_cam_shape:
+            raise InputError(
+                f"{self.path}: has no Grad-CAM, for its layers do not end in a head that is known "
+                "as one and computes with float32; occlusion does without"
+            )
+        heat = np.empty(self.grad_cam_shape, np.float32)
+        if self._library.cf_grad_cam(self._context(), _data(x), index, _data(heat)):
+            raise InputError(
+                f"{self.path}: has no logit {index}; they are 0 to {self.output_shape[1] - 1}"
+            )
+        return heat
+
     def selftest(self) -> None:
         """Compute the input that the artifact holds the model's answer to.
 
@@ -337,53 +330,5 @@ class _Context:
         weakref.finalize(self, library.cf_destroy, pointer)
 
 
-def _layer(library: ctypes.CDLL, place: int) -> Layer:
-    facts = json.loads(library.cf_layer_facts(place))
-    reads = tuple(tuple(writers) for writers in facts["reads"])
-    return Layer(
-        name=library.cf_layer_name(place).decode(),
-        kernel=library.cf_layer_kernel(place).decode(),
-        macs=library.cf_layer_macs(place),
-        **facts | {"gives": tuple(facts["gives"]), "reads": reads, "does": tuple(facts["does"])},
-    )
-
-
-def _shape(lengths: Iterable[int]) -> tuple[int, ...]:
-    # 0 is behind the last; a pointer never stops by itself.
-    return tuple(itertools.takewhile(bool, lengths))
-
-
 def _data(array: NDArray[Any]) -> int:
     return array.ctypes.data
-
-
-def _declare(library: ctypes.CDLL) -> None:
-    pointer, text, number = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int
-    shape = ctypes.POINTER(ctypes.c_int32)
-    functions: dict[str, tuple[object, list[object]]] = {
-        "cf_create_with": (pointer, [text, number]),
-        "cf_destroy": (None, [pointer]),
-        "cf_level_name": (text, [pointer]),
-        "cf_threads": (number, [pointer]),
-        "cf_context_bytes": (ctypes.c_int64, [pointer]),
-        "cf_card": (text, []),
-        "cf_input_shape": (shape, []),
-        "cf_output_shape": (shape, []),
-        "cf_run": (number, [pointer, pointer, pointer]),
-        "cf_predict": (number, [pointer, pointer, ctypes.c_int32, ctypes.c_int32, pointer]),
-        "cf_preprocess_image": (
-            number,
-            [pointer, pointer, ctypes.c_int32, ctypes.c_int32, pointer],
-        ),
-        "cf_feature_maps": (number, [pointer, pointer, number, pointer]),
-        "cf_selftest": (number, [pointer]),
-        "cf_profile": (number, [pointer, pointer, pointer, pointer]),
-        "cf_layers": (number, []),
-        "cf_layer_name": (text, [number]),
-        "cf_layer_kernel": (text, [number]),
-        "cf_layer_macs": (ctypes.c_int64, [number]),
-        "cf_layer_facts": (text, [number]),
-    }
-    for name, (result, arguments) in functions.items():
-        function = getattr(library, name)
-        function.restype, function.argtypes = result, arguments

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-ABI = 3  # version of the C interface; an artifact of any other is refused
+ABI = 4  # version of the C interface; an artifact of any other is refused
 
 _MAGIC = b"convforge-so\0\0\0\0"
 _SEAL = struct.Struct("<16sIIQ")

@@ -325,7 +325,7 @@ def test_the_evidence_for_a_light_spot_is_the_spot(open_page, spot_page, tmp_pat
     Image.fromarray(pixels).save(tmp_path / "spot.png")
     tab = open_page(spot_page.path)
     assert tab.choose(tmp_path / "spot.png")["light"] > 0.99
-    tab.page.click("#why")
+    tab.page.click("#cover")
     tab.page.wait_for_selector("#evidence:not([hidden])")
     shot = tab.page.evaluate("document.getElementById('evidence').toDataURL()")
     opacity = np.asarray(Image.open(io.BytesIO(base64.b64decode(shot.partition(",")[2]))))[..., 3]

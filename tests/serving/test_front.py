@@ -98,7 +98,7 @@ def test_evidence_and_camera_ask_the_server(open_page, start, scans):
     page = open_page(address)
     page.set_input_files("#file", scans[1])
     answer(page)
-    page.click("#why")
+    page.click("#cover")
     page.wait_for_selector("#evidence:not([hidden])")
     page.click("#film")
     page.wait_for_selector("#timing:has-text('640')")

@@ -57,6 +57,29 @@ def test_a_layer_that_is_not_there_is_refused(client, png, layer):
     assert f"there is no layer {layer}; they are -1 to " in answer.json()["error"]
 
 
+def test_evidence_is_the_artifacts_grad_cam(client, service, scans):
+    x = service.runtime.input_of(decode(scans[0]))
+    content = scans[0].read_bytes()
+    for index in (0, 9):
+        found = maps_of(client.post(f"/evidence?index={index}", content=content))
+        np.testing.assert_array_equal(found, service.runtime.grad_cam(x, index))
+
+
+@pytest.mark.parametrize("index", ["-1", "10"])
+def test_a_class_that_is_not_there_is_refused(client, scans, index):
+    answer = client.post(f"/evidence?index={index}", content=scans[0].read_bytes())
+    assert answer.status_code == 404
+    assert answer.json()["error"] == f"there is no class {index}; they are 0 to 9"
+
+
+def test_what_has_no_grad_cam_says_so(make_client, make_service, scans):
+    with make_service(workers=1) as service:
+        service.runtime.grad_cam_shape = ()
+        answer = make_client(service).post("/evidence?index=0", content=scans[0].read_bytes())
+    assert answer.status_code == 404
+    assert answer.json()["error"] == "this classifier has no Grad-CAM"
+
+
 def test_what_cannot_be_used_is_refused_with_the_reason(client, png):
     cases = {
         b"": (400, "empty"),

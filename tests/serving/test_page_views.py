@@ -11,6 +11,11 @@ from convforge.images.decode import decode
 from convforge.runtime import Runtime
 
 ROUNDED = 2e-2  # of a number in a map: what rounded weights may cost
+OPACITY = """(() => {
+    const map = document.getElementById("evidence");
+    const { data } = map.getContext("2d").getImageData(0, 0, map.width, map.height);
+    return [...data].filter((_, i) => i % 4 === 3);
+})()"""
 SERIOUS = {"serious", "critical"}
 
 
@@ -90,6 +95,18 @@ def test_every_layers_maps_are_the_artifacts(page, artifact_file, scans):
         assert page.eval_on_selector("#large", "map => [map.height, map.width]") == list(
             maps.shape[1:]
         )
+
+
+def test_the_evidence_is_the_artifacts_grad_cam(page, artifact_file, scans):
+    runtime = Runtime(artifact_file)
+    image = decode(scans[0])
+    best = int(runtime.probabilities([image])[0].argmax())
+    heat = np.maximum(runtime.grad_cam(runtime.input_of(image), best), 0)
+    page.click("#why")
+    page.wait_for_selector("#evidence:not([hidden])")
+    assert f"speaks for “{runtime.classes[best]}”, by Grad-CAM" in page.inner_text("#hint")
+    shares = np.float64(page.evaluate(OPACITY)).reshape(heat.shape) / 210
+    np.testing.assert_allclose(shares, (heat / heat.max()) ** 1.5, atol=0.03)
 
 
 def test_a_layer_is_explained_with_its_numbers_filled_in(page):

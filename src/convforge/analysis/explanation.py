@@ -1,6 +1,7 @@
 """Why a model answers what it answers: where on a picture the evidence for a class lies.
 
-    grad-cam               Selvaraju et al. 2017; of a classifier, on the maps that `features` gives
+    grad-cam               Selvaraju et al. 2017; on the maps that `features` gives, of a classifier
+                           and of a compiled artifact
     integrated-gradients   Sundararajan et al. 2017; of a classifier, pixel by pixel
     occlusion              Zeiler and Fergus 2014; of a classifier and of a compiled artifact
 
@@ -10,6 +11,7 @@ here imports torch before a classifier is there.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
 
 Method: TypeAlias = Literal["grad-cam", "integrated-gradients", "occlusion"]
 METHODS: tuple[Method, ...] = ("grad-cam", "integrated-gradients", "occlusion")
-OF_GRADIENTS = frozenset({"grad-cam", "integrated-gradients"})
 
 NO_PATCH_MATTERS = 0.01  # of probability: what a covered patch has to cost to be spoken of
 NO_PATCH = (
@@ -136,14 +137,14 @@ def explain(
 ) -> Explanation:
     """Where on one image the evidence for a class lies.
 
-    `method` is one of METHODS: by default grad-cam for a classifier and occlusion for a compiled
-    artifact, which has no gradients. `target` is the class, by its name or its place among the
-    classes; the most probable one where it is left out. `progress` is called with (done, of how
-    many, what is being done).
+    `method` is one of METHODS: by default grad-cam, and occlusion for a compiled artifact without
+    Grad-CAM or whose maps have one place alone. `target` is the class, by its name or its place
+    among the classes; the most probable one where it is left out. `progress` is called with (done,
+    of how many, what is being done).
 
-    Raises InputError for an unknown method or class, for a method of gradients on an artifact, and
-    where integrated gradients do not add up; DataError where the image cannot be used; PackageError
-    where a package is missing.
+    Raises InputError for an unknown method or class, for a method that an artifact does not have,
+    and where integrated gradients do not add up; DataError where the image cannot be used;
+    PackageError where a package is missing.
     """
     chosen = choose_method(model, method)
     pixels = decode(image)
@@ -171,16 +172,17 @@ def choose_method(model: object, method: str | None) -> Method:
 
     Raises InputError where the model is none, or has no such method.
     """
-    compiled = isinstance(model, Runtime)
-    if not compiled:
+    if not isinstance(model, Runtime):
         needs_classifier(model, "nothing else can be explained")
     if method is None:
-        return "occlusion" if compiled else "grad-cam"
+        # Of no shape too the product is 1.
+        places = math.prod(model.grad_cam_shape) if isinstance(model, Runtime) else None
+        return "occlusion" if places == 1 else "grad-cam"
     found = next((one for one in METHODS if one == method), None)
     if found is None:
         raise InputError(f"explain: no method {method!r}; there are {', '.join(METHODS)}")
-    if found in OF_GRADIENTS:
-        needs_classifier(model, f"{found} needs gradients; occlusion does without")
+    if found == "integrated-gradients":
+        needs_classifier(model, f"{found} need gradients; grad-cam and occlusion do without")
     return found
 
 
@@ -236,8 +238,10 @@ def compute_values(
 
     Integrated gradients take so many `steps`, or as many as they need where that is None.
     """
-    if method == "occlusion" or isinstance(model, Runtime):
+    if method == "occlusion":
         return occlusion.drops(model, image, index=index, progress=progress), None
+    if isinstance(model, Runtime):
+        return model.grad_cam(model.input_of(image), index), None
     from convforge.analysis import gradients  # noqa: PLC0415  (imports torch)
 
     x = model.preprocess(image)

@@ -66,7 +66,7 @@ def explain(
     ] = None,
     method: Annotated[
         Method | None,
-        typer.Option(help="By default grad-cam, of a compiled artifact occlusion."),
+        typer.Option(help="By default grad-cam; occlusion where an artifact has none."),
     ] = None,
     target: Annotated[
         str | None,

@@ -24,6 +24,7 @@ def front_page(service: Service) -> str:
         "card": json.loads(service.card.dumps()),
         "layers": [asdict(layer) for layer in service.runtime.layers],
         "inputShape": service.runtime.input_shape,
+        "gradCamShape": service.runtime.grad_cam_shape,
     }
     # No text in it may end the element.
     text = json.dumps(facts).replace("<", "\\u003c")

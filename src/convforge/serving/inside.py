@@ -3,6 +3,7 @@
 GET  /layers                what each layer does, in the order in which they are computed
 GET  /layers/times          milliseconds of each, on the server
 POST /layers/{layer}/maps   picture → maps, as a NumPy file; layer -1 is what the network is given
+POST /evidence              picture → Grad-CAM of a class, as a NumPy file
 """
 
 from dataclasses import asdict
@@ -19,19 +20,23 @@ from convforge.serving.uploads import RAW, read_pictures
 
 IMAGES = ("image/jpeg", "image/png", "image/webp", RAW)
 BINARY = {"type": "string", "format": "binary"}
-MAPS = {
-    "requestBody": {
-        "required": True,
-        "content": {kind: {"schema": BINARY} for kind in IMAGES},
-    },
-    "responses": {
-        "200": {
-            "description": "float32 [N, C, H, W] or [N, F], as numpy.load reads it.",
-            "content": {RAW: {"schema": BINARY}},
-        }
-    },
-}
 MOST_CHANNELS = 4096
+
+
+def numbers_of_a_picture(shape: str) -> dict[str, Any]:
+    """How a route is documented that gives a NumPy file for a picture."""
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {kind: {"schema": BINARY} for kind in IMAGES},
+        },
+        "responses": {
+            "200": {
+                "description": f"float32 {shape}, as numpy.load reads it.",
+                "content": {RAW: {"schema": BINARY}},
+            }
+        },
+    }
 
 
 def refusals(*codes: int) -> dict[int | str, dict[str, Any]]:
@@ -45,17 +50,17 @@ def service_of(request: Request) -> Service:
     return service
 
 
-router = APIRouter(prefix="/layers", tags=["Inside"])
+router = APIRouter(tags=["Inside"])
 
 
-@router.get("", response_model=list[dict[str, Any]])
+@router.get("/layers", response_model=list[dict[str, Any]])
 async def layers(request: Request) -> Response:
     """What each layer does: shapes, windows, parameters, multiply-adds, receptive field."""
     service = service_of(request)
     return Json([asdict(layer) for layer in service.runtime.layers])
 
 
-@router.get("/times", response_model=schemas.Times, responses=refusals(503))
+@router.get("/layers/times", response_model=schemas.Times, responses=refusals(503))
 async def times(request: Request) -> Response:
     """Milliseconds that each layer takes on the server, alone with one picture."""
     service = service_of(request)
@@ -63,10 +68,10 @@ async def times(request: Request) -> Response:
 
 
 @router.post(
-    "/{layer}/maps",
+    "/layers/{layer}/maps",
     response_class=Response,
     responses=refusals(400, 404, 408, 413, 415, 422, 503),
-    openapi_extra=MAPS,
+    openapi_extra=numbers_of_a_picture("[N, C, H, W] or [N, F]"),
 )
 async def maps(
     request: Request,
@@ -85,4 +90,27 @@ async def maps(
     found = await service.workers.run(
         lambda: service.maps(pictures[0], layer=layer, channels=channels)
     )
+    return Response(found, media_type=RAW)
+
+
+@router.post(
+    "/evidence",
+    response_class=Response,
+    responses=refusals(400, 404, 408, 413, 415, 422, 503),
+    openapi_extra=numbers_of_a_picture("[rows, columns] of the part of the picture that is seen"),
+)
+async def evidence(
+    request: Request,
+    index: Annotated[int, Query(description="The place of a class among the classes.")],
+) -> Response:
+    """Where the evidence for a class lies, by Grad-CAM: what speaks for it is above 0."""
+    service = service_of(request)
+    runtime, count = service.runtime, len(service.runtime.classes)
+    if not runtime.grad_cam_shape:
+        raise RequestError("this classifier has no Grad-CAM", status=404)
+    if not 0 <= index < count:
+        raise RequestError(f"there is no class {index}; they are 0 to {count - 1}", status=404)
+    service.workers.check_room()
+    pictures = await read_pictures(request, max_files=1, timeout_s=service.settings.timeout_s)
+    found = await service.workers.run(lambda: service.evidence(pictures[0], index=index))
     return Response(found, media_type=RAW)

@@ -86,15 +86,16 @@ class Service:
 
         Raises DataError where the picture cannot be used.
         """
-        image = self._decode(picture)
-        try:
-            x = self.runtime.input_of(image)
-        except DataError as error:
-            raise DataError(f"{picture.name}: {error}") from None
+        x = self._input(picture)
         found = x if layer < 0 else self.runtime.feature_maps(x, layer)
-        file = io.BytesIO()
-        np.save(file, found[:, :channels] if found.ndim > 1 else found, allow_pickle=False)
-        return file.getvalue()
+        return _numpy_file(found[:, :channels] if found.ndim > 1 else found)
+
+    def evidence(self, picture: Picture, *, index: int) -> bytes:
+        """Grad-CAM of the class `index` for a picture, as a NumPy file.
+
+        Raises DataError where the picture cannot be used.
+        """
+        return _numpy_file(self.runtime.grad_cam(self._input(picture), index))
 
     def times(self) -> dict[str, Any]:
         """Mean milliseconds of each layer over TIMED_RUNS runs."""
@@ -102,6 +103,13 @@ class Service:
         self.runtime.run(x)
         runs = [self.runtime.profile(x) for _ in range(TIMED_RUNS)]
         return {"ms": [sum(spent) / TIMED_RUNS for spent in zip(*runs, strict=True)]}
+
+    def _input(self, picture: Picture) -> NDArray[np.float32]:
+        image = self._decode(picture)
+        try:
+            return self.runtime.input_of(image)
+        except DataError as error:
+            raise DataError(f"{picture.name}: {error}") from None
 
     def _decode(self, picture: Picture) -> NDArray[np.uint8]:
         return decode_file(
@@ -152,6 +160,12 @@ def _is_library(file: Path) -> bool:
     """Whether it begins as a shared library: the runtime says what it is if no artifact."""
     with file.open("rb") as stream:
         return stream.read(4) == b"\x7fELF"
+
+
+def _numpy_file(array: NDArray[np.float32]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return file.getvalue()
 
 
 def _milliseconds(started: float) -> float:

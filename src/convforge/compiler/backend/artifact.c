@@ -104,17 +104,17 @@ int64_t cf_context_bytes(const cf_context *context)
     return (int64_t)(sizeof *context + cf_memory(context->threads));
 }
 
-/* Computes the first `count` layers. */
-static void cf_compute_some(cf_context *context, int count, const float *input, float *output,
-                            int64_t *ends)
+/* Computes the layers from `first` to before `end`. */
+static void cf_compute_some(cf_context *context, int first, int end, const float *input,
+                            float *output, int64_t *ends)
 {
     const cf_job job = {input, output, context->arena, context->workspaces, cf_weights};
-    cf_execute(&context->team, count, &job, ends);
+    cf_execute(&context->team, first, end, &job, ends);
 }
 
 static void cf_compute(cf_context *context, const float *input, float *output, int64_t *ends)
 {
-    cf_compute_some(context, CF_STEPS_COUNT, input, output, ends);
+    cf_compute_some(context, 0, CF_STEPS_COUNT, input, output, ends);
 }
 
 int cf_run(cf_context *context, const float *input, float *output)
@@ -182,7 +182,7 @@ int cf_feature_maps(cf_context *context, const float *input, int layer, float *m
     if (layer < 0 || layer >= CF_STEPS_COUNT)
         return CF_NO_LAYER;
     const cf_map *map = &LAYERS[layer].map;
-    cf_compute_some(context, layer + 1, input, context->result, NULL);
+    cf_compute_some(context, 0, layer + 1, input, context->result, NULL);
     const char *base = map->in_output ? (const char *)context->result : context->arena;
     cf_copy_map(map, base + map->offset, maps);
     return CF_OK;

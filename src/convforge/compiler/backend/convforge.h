@@ -21,7 +21,9 @@ enum {
     CF_IMAGE_SIZE = 1,       /* an image without pixels, or larger than the preprocessing takes */
     CF_NO_PREPROCESSING = 2, /* the artifact is of a bare network: it takes tensors, no images */
     CF_SELFTEST = 3,         /* this machine computes something else than the model did */
-    CF_NO_LAYER = 4          /* there is no layer of this number */
+    CF_NO_LAYER = 4,         /* there is no layer of this number */
+    CF_NO_HEAD = 5,          /* the layers do not end in a head of float32 that is known as one */
+    CF_NO_OUTPUT = 6         /* there is no output of this number */
 };
 
 typedef struct cf_context cf_context;
@@ -96,6 +98,13 @@ CF_API const char *cf_layer_facts(int layer);
  * Nothing lies between operations that one layer does together. CF_NO_LAYER. */
 CF_API int64_t cf_layer_floats(int layer);
 CF_API int cf_feature_maps(cf_context *context, const float *input, int layer, float *maps);
+
+/* Grad-CAM (Selvaraju et al. 2017): what the places of the last maps before the head give to one of
+ * the outputs, a class's logit, for an input; rows * columns of cf_grad_cam_shape(), which is
+ * {rows, columns, 0}. It is computed from the outputs for changed maps, no gradient: exact where the
+ * head is an average and a weighted sum. CF_NO_HEAD, where the shape is {0}; CF_NO_OUTPUT. */
+CF_API const int32_t *cf_grad_cam_shape(void);
+CF_API int cf_grad_cam(cf_context *context, const float *input, int output, float *heat);
 
 #ifdef __cplusplus
 }

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from convforge.compiler.backend import interface
 from convforge.compiler.backend.facts import layer_facts
+from convforge.compiler.backend.head import find_head
 from convforge.compiler.backend.memory import MemoryPlan, plan_memory
 from convforge.compiler.backend.schedule import Lifetime
 from convforge.compiler.backend.selftest import HEIGHT, SEED, WIDTH
@@ -34,18 +35,25 @@ if TYPE_CHECKING:
     from convforge.compiler.backend.schedule import Schedule
     from convforge.compiler.backend.selftest import SelfTest
     from convforge.compiler.backend.target import Target
+    from convforge.compiler.ir.graph import Shape
 
 _LAYERS = 16  # functions in a file
 _SCRATCH = "the preprocessing's scratch"
+_MAPS = "the maps before the head"
 
 
 def plan_arena(program: Program, schedule: Schedule, card: Card | None = None) -> MemoryPlan:
-    """The memory plan of a whole prediction; the resize's scratch is free once layers run."""
+    """The memory plan; the resize's scratch is free once layers run."""
     sizes = {name: 4 * count for name, count in program.buffers.items()}
-    if card is None:
-        return plan_memory(sizes, schedule.lifetimes)
-    sizes[_SCRATCH] = scratch_bytes(card.preprocess)
-    return plan_memory(sizes, {**schedule.lifetimes, _SCRATCH: Lifetime(0, 0)})
+    lifetimes = dict(schedule.lifetimes)
+    if card is not None:
+        sizes[_SCRATCH], lifetimes[_SCRATCH] = scratch_bytes(card.preprocess), Lifetime(0, 0)
+    head = find_head(program)
+    if head is not None:
+        # Where the head is computed again and again, for changed maps.
+        sizes[_MAPS] = 4 * math.prod(head.shape)
+        lifetimes[_MAPS] = Lifetime(head.first + 1, len(program.calls))
+    return plan_memory(sizes, lifetimes)
 
 
 def emit_sources(
@@ -216,6 +224,7 @@ def _emit_constants(
     threads: int,
     most_threads: int,
 ) -> str:
+    head = find_head(program)
     constants = {
         "CF_STEPS_COUNT": len(program.calls),
         "CF_THREADS": threads,
@@ -226,6 +235,9 @@ def _emit_constants(
         "CF_ARENA_BYTES": plan.arena_bytes,
         "CF_INPUT_OFFSET": plan.offsets[program.input],
         "CF_SCRATCH_OFFSET": 0 if card is None else plan.offsets[_SCRATCH],
+        "CF_HEAD": 0 if head is None else head.first,
+        "CF_HEAD_IS_LINEAR": int(head is not None and head.linear),
+        "CF_MAPS_OFFSET": 0 if head is None else plan.offsets[_MAPS],
         "CF_TEST_SEED": f"{SEED}u",
         "CF_TEST_WIDTH": WIDTH,
         "CF_TEST_HEIGHT": HEIGHT,
@@ -248,7 +260,7 @@ def _emit_data(program: Program, plan: MemoryPlan, card: Card | None, selftest: 
     expected = "".join(f"    {c_float(value)},\n" for value in selftest.expected)
     layers = "".join(
         f"    {{{c_string(call.layer.node.name)}, {c_string(call.kernel.name)},\n"
-        f"    {c_string(facts)},\n    {call.macs}, {_map(call, program, plan)}}},\n"
+        f"    {c_string(facts)},\n    {call.macs}, {_map_of_call(call, program, plan)}}},\n"
         for call, facts in zip(program.calls, layer_facts(program), strict=True)
     )
     return (
@@ -258,21 +270,48 @@ def _emit_data(program: Program, plan: MemoryPlan, card: Card | None, selftest: 
         f"static const float EXPECTED[CF_TEST_OUTPUTS] = {{\n{expected}}};\n\n"
         f"{interface.LAYER_TYPE}"
         f"static const cf_layer LAYERS[CF_STEPS_COUNT] = {{\n{layers}}};\n\n"
+        f"{_emit_head(program, plan)}"
     )
 
 
-def _map(call: Call, program: Program, plan: MemoryPlan) -> str:
+def _emit_head(program: Program, plan: MemoryPlan) -> str:
+    """The map that the head reads, and its rows and columns; nothing where no head is known."""
+    head = find_head(program)
+    place, sides = "{0}", "0"
+    if head is not None:
+        place = _map(head.place, head.shape, head.layout, program, plan)
+        sides = f"{head.shape[2]}, {head.shape[3]}, 0"
+    return (
+        f"static const cf_map HEAD_MAP = {place};\n"
+        f"static const int32_t HEAD_SHAPE[] = {{{sides}}};\n\n"
+    )
+
+
+def _map_of_call(call: Call, program: Program, plan: MemoryPlan) -> str:
     """Where the result of a call lies, as an initialiser."""
-    place, (images, *rest) = call.output, call.layer.output
-    in_output = place.buffer == program.output
-    offset = 4 * place.offset + (0 if in_output else plan.offsets[place.buffer])
-    channels, layer = rest[0] if rest else 1, call.layer
-    numbers = [offset, int(in_output), layer.gives.side_by_side(channels)]
-    numbers += [images * call.images, channels, math.prod(rest[1:])]
+    layer, (images, *rest) = call.layer, call.layer.output
     scale = "0.0f, 0"
     if layer.gives is Layout.BYTES:
         scale = f"{c_float(layer.real('scale'))}, {layer.number('zero')}"
-    return f"{{{', '.join(map(str, numbers))}, {scale}}}"
+    shape = (images * call.images, *rest)
+    return _map(call.output, shape, layer.gives, program, plan, scale=scale)
+
+
+def _map(
+    place: Place,
+    shape: Shape,
+    layout: Layout,
+    program: Program,
+    plan: MemoryPlan,
+    *,
+    scale: str = "0.0f, 0",
+) -> str:
+    """Where a value lies, as an initialiser."""
+    in_output = place.buffer == program.output
+    offset = 4 * place.offset + (0 if in_output else plan.offsets[place.buffer])
+    images, channels = shape[0], shape[1] if len(shape) > 1 else 1
+    numbers = [offset, int(in_output), layout.side_by_side(channels), images, channels]
+    return f"{{{', '.join(map(str, [*numbers, math.prod(shape[2:])]))}, {scale}}}"
 
 
 def _emit_levels(target: Target, card: Card | None) -> str:

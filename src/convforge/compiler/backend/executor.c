@@ -5,9 +5,10 @@
  * the one before are done. Claims carry the number of the run: a thread that slept through a run
  * cannot claim anything of a later one by mistake. */
 
-static void cf_walk_alone(const cf_step *steps, int count, const cf_job *job, int64_t *ends)
+static void cf_walk_alone(const cf_step *steps, int first, int end, const cf_job *job,
+                          int64_t *ends)
 {
-    for (int s = 0; s < count; s++) {
+    for (int s = first; s < end; s++) {
         steps[s].run(job, 0, 0, steps[s].units);
         if (ends)
             ends[s] = cf_now();
@@ -221,11 +222,11 @@ static int cf_team_start(cf_team *team, const cf_step *steps, int threads)
     return 1;
 }
 
-/* Runs the first `count` steps; `ends`, if any, gets the time at which each was done. */
-static void cf_execute(cf_team *team, int count, const cf_job *job, int64_t *ends)
+/* Runs the steps from `first` to before `end`; `ends`, if any, gets the time at which each was done. */
+static void cf_execute(cf_team *team, int first, int end, const cf_job *job, int64_t *ends)
 {
     if (team->threads < 2) {
-        cf_walk_alone(team->steps, count, job, ends);
+        cf_walk_alone(team->steps, first, end, job, ends);
         return;
     }
     /* Nobody is inside a step now, and nobody can claim one before the new run has begun. */
@@ -233,7 +234,7 @@ static void cf_execute(cf_team *team, int count, const cf_job *job, int64_t *end
     team->job = *job;
     for (int s = 0; s < CF_STEPS_COUNT; s++) {
         /* Of a step that is not to run all units are done already. */
-        const uint32_t units = s < count ? 0 : (uint32_t)team->steps[s].units;
+        const uint32_t units = s >= first && s < end ? 0 : (uint32_t)team->steps[s].units;
         const uint64_t begun = (uint64_t)run << 32 | units;
         atomic_store_explicit(&team->progress[s].done, begun, memory_order_relaxed);
         atomic_store_explicit(&team->progress[s].claimed, begun, memory_order_release);
@@ -259,9 +260,9 @@ static void cf_team_stop(cf_team *team)
     (void)team;
 }
 
-static void cf_execute(cf_team *team, int count, const cf_job *job, int64_t *ends)
+static void cf_execute(cf_team *team, int first, int end, const cf_job *job, int64_t *ends)
 {
-    cf_walk_alone(team->steps, count, job, ends);
+    cf_walk_alone(team->steps, first, end, job, ends);
 }
 
 #endif

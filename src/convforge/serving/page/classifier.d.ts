@@ -79,6 +79,8 @@ export class Classifier {
   readonly classes: string[];
   readonly inputShape: number[];
   readonly outputShape: number[];
+  /** Rows and columns of what gradCam gives; none where it has nothing to give. */
+  readonly gradCamShape: number[];
   readonly layers: Layer[];
   /** Whether this machine computes what the model did. */
   selftest(): boolean;
@@ -88,6 +90,8 @@ export class Classifier {
   prepare(image: Pixels): Float32Array;
   /** What a layer gives for an input: numbers of its `gives`. Throws ClassifierError. */
   featureMaps(input: ArrayLike<number>, layer: number): Float32Array;
+  /** What each place of the last maps before the head gives to a logit. Throws ClassifierError. */
+  gradCam(input: ArrayLike<number>, index: number): Float32Array;
   /** The network alone: numbers of inputShape to numbers of outputShape. */
   run(input: ArrayLike<number>): Float32Array;
   /** Milliseconds that each layer took in one `run`. */

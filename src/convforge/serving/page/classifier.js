@@ -91,6 +91,8 @@ export class Classifier {
     /** Lengths of the axes of the network's input, and of its output. */
     this.inputShape = this.#shape(wasm.cf_input_shape());
     this.outputShape = this.#shape(wasm.cf_output_shape());
+    /** Rows and columns of what gradCam gives; none where it has nothing to give. */
+    this.gradCamShape = this.#shape(wasm.cf_grad_cam_shape());
     /** What every layer does and costs, in the order in which they are computed. */
     this.layers = Array.from({ length: wasm.cf_layers() }, (_, layer) => ({
       name: this.#text(wasm.cf_layer_name(layer)),
@@ -132,6 +134,26 @@ export class Classifier {
       this.#with([4 * count], (maps) => {
         this.#wasm.cf_feature_maps(this.#context, x, layer, maps);
         return this.#floats(maps, count);
+      }),
+    );
+  }
+
+  /**
+   * Grad-CAM of one logit for an input of the network: what each place of the last maps before the
+   * head gives to it, as a Float32Array of rows * columns. Throws where gradCamShape is empty.
+   */
+  gradCam(input, index) {
+    const count = this.gradCamShape.reduce((product, length) => product * length, 1);
+    return this.#compute(input, (x) =>
+      this.#with([4 * count], (heat) => {
+        if (this.#wasm.cf_grad_cam(this.#context, x, index, heat)) {
+          throw new ClassifierError(
+            this.gradCamShape.length
+              ? `There is no logit ${index}.`
+              : "The layers do not end in a head that is known as one.",
+          );
+        }
+        return this.#floats(heat, count);
       }),
     );
   }

@@ -1,8 +1,9 @@
 /**
- * Where the evidence lies: the picture is covered patch by patch, and what that costs the best
- * class's probability is drawn over it (occlusion: Zeiler and Fergus, 2014, section 4.2).
+ * Where the evidence lies, in two ways, drawn over the picture: Grad-CAM (Selvaraju et al., 2017),
+ * what the places of the last maps give to a class's logit; and the picture covered patch by patch,
+ * and what that costs the class's probability (occlusion: Zeiler and Fergus, 2014, section 4.2).
  *
- * The same as `analysis/occlusion.py`, number for number.
+ * The same as `Runtime.grad_cam` and `analysis/occlusion.py`, number for number.
  */
 
 import { breathe } from "./dom.js";
@@ -10,6 +11,20 @@ import { breathe } from "./dom.js";
 const PATCHES = 9; // along the shorter side of what the network sees
 const COLOUR = [236, 0, 140]; // seldom in photographs
 const OVERLAP = 2; // patches that cover a place, in each direction
+
+/** Whether there is more than one place to tell apart by Grad-CAM. */
+export function hasHeat({ gradCamShape }) {
+  return gradCamShape.reduce((product, length) => product * length, 1) > 1;
+}
+
+/** What speaks for a class by Grad-CAM, from 0 up, as rows of a grid over the part that is seen. */
+export async function findHeat(classifier, image, index) {
+  const heat = classifier.heat
+    ? await classifier.heat(image, index)
+    : classifier.gradCam(classifier.prepare(image), index);
+  const [down, across] = classifier.gradCamShape;
+  return { grid: heat.map((value) => Math.max(0, value)), across, down };
+}
 
 /**
  * The drop of a class's probability for each place, from 0 up, as rows of a grid over `part`: the
@@ -71,8 +86,8 @@ export function drawEvidence(canvas, { grid, across, down }) {
   const context = canvas.getContext("2d");
   const image = context.createImageData(across, down);
   const most = Math.max(...grid) || 1;
-  grid.forEach((drop, cell) => {
-    const share = drop / most;
+  grid.forEach((value, cell) => {
+    const share = value / most;
     image.data.set([...COLOUR, Math.round(210 * share ** 1.5)], 4 * cell);
   });
   context.putImageData(image, 0, 0);

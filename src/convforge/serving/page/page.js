@@ -4,12 +4,11 @@ import { startCamera } from "./camera.js";
 import { showCard } from "./card.js";
 import { showCosts } from "./cost.js";
 import { find, make, percent, swap } from "./dom.js";
-import { drawEvidence, findEvidence } from "./evidence.js";
+import { drawEvidence, findEvidence, findHeat, hasHeat } from "./evidence.js";
 import { Inside } from "./inside.js";
 import { openPicture, partSeen, readPixels, shrink } from "./picture.js";
 import { best, sayResult, showBars, showTiming } from "./results.js";
 
-const HINT = "Covers the picture patch by patch, and draws what each patch was worth.";
 const LARGEST_VIEW = 1600; // pixels along a side of the canvas that shows the picture
 
 /**
@@ -76,7 +75,9 @@ class Page {
       this.#turn++;
       this.#stopCamera();
     });
-    find("why").addEventListener("click", () => this.#explain());
+    find("why").addEventListener("click", () => this.#explain((image) => this.#heat(image)));
+    find("cover").addEventListener("click", () => this.#explain((image) => this.#cover(image)));
+    find("why").hidden = !hasHeat(this.#classifier);
     this.#listenToDrops();
   }
 
@@ -147,7 +148,7 @@ class Page {
     this.#image = image;
     this.#inside.give(image, this.#part);
     this.#index = best(probabilities, 1)[0];
-    find("hint").textContent = HINT;
+    find("hint").textContent = "";
     find("why-row").hidden = false;
   }
 
@@ -253,37 +254,54 @@ class Page {
     find("film").focus();
   }
 
-  async #explain() {
+  /** Draws what `search` finds for the picture, and says it; nothing where it finds null. */
+  async #explain(search) {
     const turn = this.#turn;
-    const hint = find("hint");
-    const name = this.#classifier.classes[this.#index];
-    find("why").disabled = true;
+    const buttons = [find("why"), find("cover")];
+    buttons.forEach((button) => (button.disabled = true));
     try {
-      const { resize } = this.#classifier.card.preprocess;
-      const image = shrink(this.#image, 2 * (Array.isArray(resize) ? Math.max(...resize) : resize));
-      const found = await findEvidence(this.#classifier, image, {
-        index: this.#index,
-        part: this.#part,
-        progress: (share) => {
-          hint.textContent = `Covering the picture patch by patch: ${Math.round(100 * share)} %`;
-          return turn === this.#turn;
-        },
-      });
+      const found = await search(this.#image);
       if (found && turn === this.#turn) {
         drawEvidence(find("evidence"), found);
         find("evidence").hidden = false;
-        hint.textContent = words(found, name);
-        find("spoken").textContent = hint.textContent;
+        find("hint").textContent = found.words;
+        find("spoken").textContent = found.words;
       }
     } catch (error) {
       report(error);
     } finally {
-      find("why").disabled = false;
+      buttons.forEach((button) => (button.disabled = false));
     }
+  }
+
+  async #heat(image) {
+    const found = await findHeat(this.#classifier, image, this.#index);
+    return { ...found, words: heatInWords(found, this.#classifier.classes[this.#index]) };
+  }
+
+  async #cover(image) {
+    const turn = this.#turn;
+    const { resize } = this.#classifier.card.preprocess;
+    const small = shrink(image, 2 * (Array.isArray(resize) ? Math.max(...resize) : resize));
+    const found = await findEvidence(this.#classifier, small, {
+      index: this.#index,
+      part: this.#part,
+      progress: (share) => {
+        find("hint").textContent = `Covering the picture patch by patch: ${Math.round(100 * share)} %`;
+        return turn === this.#turn;
+      },
+    });
+    return found && { ...found, words: dropsInWords(found, this.#classifier.classes[this.#index]) };
   }
 }
 
-function words({ grid, whole }, name) {
+function heatInWords({ grid }, name) {
+  return Math.max(...grid) > 0
+    ? `The stronger the colour of a place, the more of what the network sees there speaks for “${name}”, by Grad-CAM.`
+    : `Nothing on the picture speaks for “${name}” by Grad-CAM.`;
+}
+
+function dropsInWords({ grid, whole }, name) {
   const most = Math.max(...grid);
   return most < 0.01
     ? `No single patch matters: covering any of them leaves “${name}” within 1 % of ${percent(whole)}.`

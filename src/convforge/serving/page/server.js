@@ -10,11 +10,12 @@ export class Remote {
   where = "to the server and back";
   place = "on the server";
 
-  constructor({ card, layers, inputShape }) {
+  constructor({ card, layers, inputShape, gradCamShape }) {
     this.card = card;
     this.classes = card.classes;
     this.layers = layers;
     this.inputShape = inputShape;
+    this.gradCamShape = gradCamShape;
   }
 
   /** Whether the server computes what the model did, which it finds out before it is ready. */
@@ -42,6 +43,12 @@ export class Remote {
     const path = `layers/${layer}/maps?channels=${MOST_MAPS}`;
     const response = await ask(path, await posted(image));
     return numbers(await response.arrayBuffer());
+  }
+
+  /** Grad-CAM of a class for a picture: rows * columns of gradCamShape. */
+  async heat(image, index) {
+    const response = await ask(`evidence?index=${index}`, await posted(image));
+    return numbers(await response.arrayBuffer()).data;
   }
 
   /** Milliseconds of every layer, on the server. */

@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "files": "",
     "html_page": "",
     "page_source": "card",
+    "processors": "",
     "seal": "",
     "prediction": "",
     "images": "",
@@ -70,7 +71,7 @@ MAY_IMPORT = {
     "convforge": "analysis classifier compiler.compilation evaluation loading networks onnx_export "
     "pretrained runtime scaling training",
 }
-FOR_ALL = {"errors", "files", "version"}
+FOR_ALL = {"errors", "files", "processors", "version"}
 SERVING = {"fastapi", "prometheus_client", "pydantic", "python_multipart", "starlette", "uvicorn"}
 HEAVY = {
     *("captum", "matplotlib", "mlflow", "onnx", "onnxruntime", "onnxscript", "openvino", "optuna"),

@@ -1,7 +1,7 @@
 import pytest
 
 from convforge.errors import InputError
-from convforge.serving.settings import Settings, processors
+from convforge.serving.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,3 @@ def test_what_is_out_of_range_is_refused(given, words):
 
 def test_the_key_is_not_shown():
     assert "secret" not in repr(Settings(api_key="secret"))
-
-
-def test_there_are_processors():
-    assert processors() >= 1

@@ -1,6 +1,5 @@
 """The command `explain`, and what it says of its pictures."""
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -11,6 +10,7 @@ from convforge.cli import console, tables
 from convforge.cli.options import ForceFlag, JsonFlag
 from convforge.errors import InputError, OutputError
 from convforge.loading import load
+from convforge.processors import processors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,7 +89,7 @@ def explain(
     path = output or _default_output(file, image, method=method)
     _check_output(path, force=force)
     with console.progress_bar(f"loading {file.name}") as progress:
-        model = load(file, workers=os.cpu_count() or 1)
+        model = load(file, workers=processors())
         if method is not None and method in SHEETS:
             sheet = _sheet(model, image, method)
             sheet.save(path, title=(image or file).name)

@@ -19,6 +19,7 @@ from convforge.files import check_destination
 from convforge.images.corruptions import CORRUPTIONS, Corruption
 from convforge.loading import load
 from convforge.networks import catalog
+from convforge.processors import processors
 from convforge.report.evaluation import save_evaluation_report
 from convforge.report.plots import check_matplotlib
 from convforge.training.recipe import CHOICES
@@ -233,7 +234,7 @@ def evaluate(
         check_matplotlib()
     kept: list[Answered] = []
     with console.progress_bar(f"loading {file.name}") as progress:
-        model = load(file, workers=os.cpu_count() or 1)
+        model = load(file, workers=processors())
         from convforge.evaluation import evaluate as measure  # noqa: PLC0415  (the verb's name)
 
         started = time.perf_counter()

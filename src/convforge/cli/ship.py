@@ -1,6 +1,5 @@
 """The commands that put a classifier to use: `compile` and `predict`."""
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
@@ -20,6 +19,7 @@ from convforge.errors import DataError, OutputError, list_failures
 from convforge.files import check_destination, write_file
 from convforge.images.paths import open_paths
 from convforge.loading import load
+from convforge.processors import processors
 from convforge.seal import is_sealed
 
 COMPILE_EXAMPLES = (
@@ -197,7 +197,7 @@ def predict(
     part = open_paths(paths)
     failed: list[str] = []
     with console.progress_bar(f"loading {file.name}", streaming=output is None) as progress:
-        model = load(file, workers=os.cpu_count() or 1)
+        model = load(file, workers=processors())
         started = time.perf_counter()
         answers = _watched(
             predict_images(model, part, top=top),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar, cast
+
+from convforge.processors import processors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +27,7 @@ def map_threads(work: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
     `work` is raised at its place in the order and, as when the iterator is closed early, what has
     not started is dropped.
     """
-    workers = min(MAX_THREADS, os.cpu_count() or 1, max(1, len(tasks)))
+    workers = min(MAX_THREADS, processors(), max(1, len(tasks)))
     pool = ThreadPoolExecutor(workers, thread_name_prefix="convforge-images")
     waiting = deque(pool.submit(work, task) for task in tasks[: _AHEAD * workers])
     try:

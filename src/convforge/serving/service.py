@@ -13,10 +13,10 @@ import numpy as np
 from convforge.errors import DataError, InputError, list_failures
 from convforge.images.decode import decode_file
 from convforge.prediction import top_predictions
+from convforge.processors import processors
 from convforge.runtime import Runtime
 from convforge.seal import is_sealed
 from convforge.serving.metrics import Metrics
-from convforge.serving.settings import processors
 from convforge.serving.workers import Workers
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 
 from convforge.errors import InputError
@@ -49,11 +48,6 @@ class Settings:
                 "server: the API key has to be visible ASCII characters without blanks, at least "
                 "one; choose another"
             )
-
-
-def processors() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def _can_be_sent(key: str) -> bool:

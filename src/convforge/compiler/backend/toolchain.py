@@ -8,7 +8,6 @@ to have in memory.
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import weakref
@@ -24,6 +23,7 @@ from convforge.compiler.backend.compilers import (
     in_its_words,
     run_compiler,
 )
+from convforge.processors import processors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -160,6 +160,6 @@ def make_objects(
         cache.put(key, made.read_bytes())
 
     # The weights first: they need memory, the others time.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(processors()) as pool:
         list(pool.map(make, sorted(parts, key=lambda unit: unit.is_kept)))
     cache.trim()

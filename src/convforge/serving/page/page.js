@@ -264,6 +264,7 @@ class Page {
       if (found && turn === this.#turn) {
         drawEvidence(find("evidence"), found);
         find("evidence").hidden = false;
+        find("view").scrollIntoView({ block: "nearest" }); // which a small screen may not show
         find("hint").textContent = found.words;
         find("spoken").textContent = found.words;
       }

@@ -10,7 +10,7 @@ from convforge.scaling.plan import SHARE, TRIAL_S, Plan, Rung, plan_by_epochs, p
 
 def by_time(**over):
     usual = {"limit": 900.0, "spent": 60.0, "a_pass": 0.004, "macs": 1000, "images": 9000}
-    usual |= {"named": 6, "proposals": 3, **over}
+    usual |= {"named": 6, "proposals": 3, "epochs": 20, "batch_size": 16, **over}
     return plan_by_time(**{"usable": usual["images"] * 4 // 5, **usual})
 
 
@@ -50,6 +50,25 @@ def test_less_time_means_fewer_candidates_and_then_none():
     assert counts == sorted(counts, reverse=True)
     assert counts[0] == 9
     assert by_time(limit=175).rungs == ()
+
+
+def test_rungs_that_would_compare_luck_are_left_out():
+    plan = by_time(batch_size=64, limit=900)
+    assert plan.candidates == 3
+    assert plan.rungs[0].images * plan.rungs[0].epochs >= 100 * 64
+    assert by_time(batch_size=256).rungs == ()
+
+
+def test_the_nearest_to_what_all_epochs_leave_time_for_come_first():
+    plan = by_time(limit=440, spent=80, batch_size=256)
+    # 36 s an epoch, 20 of them in the 360 s that are left: half of the largest's multiply-adds
+    assert (plan.rungs, plan.macs, plan.ideal) == ((), 1000, 500)
+    assert [plan.distance(macs) for macs in (1000, 500, 250, 125)] == [1, 0, 1, 2]
+    # With time for more, nothing is nearer than the largest.
+    plenty = by_time(limit=36_000)
+    assert plenty.ideal > plenty.macs
+    assert [plenty.distance(macs) for macs in (1000, 800, 500)] == [0, 0, 1]
+    assert plan_by_epochs(20, images=100, named=6, proposals=3).distance(7) == 0
 
 
 def test_a_limit_below_an_epoch_is_refused_and_one_that_would_do_named():

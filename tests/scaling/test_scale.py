@@ -146,13 +146,13 @@ def test_the_winner_stays_the_winner_when_its_training_goes_on(scale, made_up, m
         with pytest.raises(Interrupted, match="the same command goes on from there") as caught:
             scale()
     assert caught.value.signal == 15
-    made_up.whole_factor = 9.0  # is not asked again
+    made_up.whole_factor = 40.0  # is not asked again
     found = scale()
     assert found.record["candidates"][0]["state"] == "winner"
 
 
 def test_where_all_miss_it_says_so(scale, made_up):
-    made_up.whole_factor = 9.0
+    made_up.whole_factor = 40.0
     with pytest.raises(BudgetError, match=r"none of the candidates is within 3 ms: .* takes"):
         scale()
     made_up.whole_factor = 1.0

@@ -15,7 +15,7 @@ RUNGS = (Rung(images=100, epochs=1), Rung(images=300, epochs=1))
 def run(candidate):
     """A search among candidates whose accuracy is their width; what was trained, what proposed."""
 
-    def start(widths, *, proposals=0, begin=None, score=None, seed=0, reasons=()):
+    def start(widths, *, proposals=0, begin=None, score=None, seed=0, reasons=(), chance=0.0):
         trained, proposed = [], []
         named = [candidate(f"{width}", width=width) for width in widths]
         named += [candidate(reason, reason=reason) for reason in reasons]
@@ -34,7 +34,13 @@ def run(candidate):
 
         plan = Plan(rungs=RUNGS, candidates=begin or len(widths) + proposals, proposals=proposals)
         found = search(
-            named, plan=plan, score=score or usual, fit=fit, smallest=SMALLEST, seed=seed
+            named,
+            plan=plan,
+            score=score or usual,
+            fit=fit,
+            smallest=SMALLEST,
+            seed=seed,
+            chance=chance,
         )
         return found, trained, proposed
 
@@ -47,6 +53,15 @@ def test_the_best_third_goes_on_once_the_whole_rung_is_known(run):
     assert {name for name, rung in trained if rung == 1} == {"0.9", "0.7"}
     assert [one.candidate.name for one in found] == ["0.9", "0.7", "0.5", "0.3", "0.2", "0.1"]
     assert found[0].scores == [0.9, 0.9]
+
+
+def test_guesses_decide_nothing(run):
+    found, trained, proposed = run([0.11, 0.1, 0.12], chance=0.13, proposals=2)
+    assert [one.candidate.name for one in found] == ["0.11", "0.1", "0.12"]
+    assert len(trained) == 3
+    assert proposed == []
+    found, *_ = run([0.11, 0.1, 0.15], chance=0.13)
+    assert found[0].candidate.name == "0.15"
 
 
 def test_a_later_rung_outweighs_an_earlier_one(run):

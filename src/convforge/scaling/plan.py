@@ -8,6 +8,10 @@ rate's whole course, for a rate that has not fallen yet says little about the en
 Under a time limit, what is equal on a rung is the arithmetic, as the winner's training is limited
 by time too: a network of half the multiply-adds sees every image twice as often. Without a limit,
 epochs are equal.
+
+A rung of a few steps compares nothing but luck. Where the time is not enough for two candidates to
+take FEWEST_STEPS each there is no rung, and the `ideal` decides: the largest network for whose
+training over all of the recipe's epochs there is time (measured: docs/scaling.md).
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
 KEEP = 3  # one of so many goes on to the next rung, which is as many times as long
 SHARE = 0.35  # of a time limit is for the search, reading and compiling included
 PROPOSALS = 3  # mixes that are tried beyond those with names
-FEWEST_PASSES = 512  # images seen in training, below which a rung says nothing
+FEWEST_STEPS = 100  # of a first rung's training, below which it says nothing
 EPOCHS = 5  # of a first rung: of a part of the images, where all would take too long
 FEWEST_IMAGES = 256
 TRIAL_S = 2.0  # a trial takes beside its steps: reading, measuring
@@ -44,8 +48,9 @@ class Rung:
 class Plan:
     """The rungs, how many `candidates` begin, of them how many `proposals`.
 
-    `macs` are the multiply-adds of the largest candidate where arithmetic is to be equal, else 0;
-    `a_pass` are the seconds in which it learns from one image.
+    Candidates nearest to `ideal` multiply-adds come first; 0 leaves them in their order. `macs` are
+    the multiply-adds of the largest candidate where arithmetic is to be equal, else 0; `a_pass` are
+    the seconds in which it learns from one image.
     """
 
     rungs: tuple[Rung, ...]
@@ -53,6 +58,11 @@ class Plan:
     proposals: int
     macs: int = 0
     a_pass: float = 0.0
+    ideal: int = 0
+
+    def distance(self, macs: int) -> int:
+        """How many times a candidate's multiply-adds are twice or half of the ideal."""
+        return abs(round(math.log2(macs / min(self.ideal, self.macs)))) if self.ideal else 0
 
     def epochs(self, rung: int, *, macs: int) -> int:
         """Epochs on a rung of a candidate with so many multiply-adds."""
@@ -86,15 +96,18 @@ def plan_by_time(
     macs: int,
     images: int,
     usable: int,
+    epochs: int,
+    batch_size: int,
     named: int,
     proposals: int,
 ) -> Plan:
     """Within `limit` seconds, `spent` of them gone: as long rungs as SHARE of it has room for.
 
-    The winner is trained on `images`, candidates on `usable` of them at most. `a_pass` is the time
-    in which the largest candidate, of `macs`, learns from one image. There are fewer candidates
-    where there is no time to compare all. Raises RecipeError where the rest of the time is not
-    enough for one epoch of the winner.
+    The winner is trained on `images`, candidates on `usable` of them at most; the recipe has
+    `epochs` in batches of `batch_size`. `a_pass` is the time in which the largest candidate, of
+    `macs`, learns from one image. There are fewer candidates where there is no time to compare all,
+    and one without rungs where there is none to compare two. Raises RecipeError where the rest of
+    the time is not enough for one epoch of the winner.
     """
     an_epoch = a_pass * images
     rest = (1 - SHARE) * limit - max(0.0, spent - SHARE * limit)
@@ -108,19 +121,24 @@ def plan_by_time(
     if found := _single(named):
         return found
     seconds = SHARE * limit - spent
+    fewest = FEWEST_STEPS * min(batch_size, usable)
+    ideal = max(1, round(macs * rest / (an_epoch * epochs)))
     for begin in range(named + proposals, 1, -1):
         second = math.ceil(begin / KEEP)
         free = seconds - TRIAL_S * (begin + second)
         passes = free / a_pass / (begin + KEEP * second)
-        if passes >= FEWEST_PASSES:
+        if passes >= fewest:
             return Plan(
                 rungs=_rungs(passes, images=usable),
                 candidates=begin,
                 proposals=max(0, begin - named),
                 macs=macs,
                 a_pass=a_pass,
+                ideal=ideal,
             )
-    return Plan(rungs=(), candidates=1, proposals=0)
+    # All of the time is for the one that is chosen.
+    ideal = max(1, round(macs * (limit - spent) / (an_epoch * epochs)))
+    return Plan(rungs=(), candidates=1, proposals=0, macs=macs, a_pass=a_pass, ideal=ideal)
 
 
 def _single(named: int) -> Plan | None:

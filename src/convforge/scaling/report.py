@@ -20,6 +20,10 @@ LEGEND = (
     "Every point is a candidate, by its letter below; the large one is the winner, the line the "
     "Pareto front: what nothing else beats in both. The dashed line is the budget."
 )
+LIKELIEST = (
+    "The winner is the largest that there is time to train for all of the recipe's epochs, or the "
+    "nearest to that."
+)
 STYLE = """
 :root{--warm:#c2571a}@media (prefers-color-scheme:dark){:root{--warm:#f0a070}}
 .wide svg{width:100%;padding:.5rem}tr.winner td{font-weight:600}
@@ -114,8 +118,8 @@ def _comparison(record: Mapping[str, Any]) -> str:
     plan = record["plan"]
     if not plan["rungs"]:
         return (
-            "<h2>How they were compared</h2><p>Not at all: there was one candidate, or no time to "
-            "compare more. The first of those within the budget was trained.</p>"
+            f"<h2>How they were compared</h2><p>Not by training: there was one candidate, or no "
+            f"time in which two would have learned anything. {LIKELIEST}</p>"
         )
     said = [
         f"rung {number}: {rung['images']:,} images, {rung['epochs']} "
@@ -128,10 +132,11 @@ def _comparison(record: Mapping[str, Any]) -> str:
         if plan["macs"]
         else ""
     )
+    luck = f" None was better than a guess. {LIKELIEST}" if not record["told"] else ""
     return (
         "<h2>How they were compared</h2><p>By training from scratch on a part of the images, and "
         "measuring on another part of those to train on: "
-        f"{escape('; '.join(said))}{equal}. The best third of a rung went on to the next.</p>"
+        f"{escape('; '.join(said))}{equal}. The best third of a rung went on to the next.{luck}</p>"
     )
 
 

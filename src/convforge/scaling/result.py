@@ -63,6 +63,7 @@ def record_of(
         "threads": threads,
         "seed": seed,
         "plan": plan.to_json(),
+        "told": any(one.scores and one.tells for one in standings),
         "candidates": rows,
         "front": [row["name"] for row in front],
         "machine": machine(),

@@ -31,15 +31,19 @@ _MOST_RESOLUTION = 1.25  # times the paper's is proposed
 
 @dataclass(kw_only=True)
 class Standing:
-    """A candidate and its accuracy on each rung that it was trained on."""
+    """A candidate and its accuracy on each rung that it was trained on.
+
+    It `tells` something unless all on its rung are no better than guesses.
+    """
 
     candidate: Candidate
     scores: list[float] = field(default_factory=list)
+    tells: bool = True
 
     @property
     def rank(self) -> tuple[int, float, float]:
         """Larger is better: rungs, accuracy on the last, and of equals the faster one."""
-        if not self.scores:
+        if not self.scores or not self.tells:
             return 0, 0.0, 0.0
         return len(self.scores), self.scores[-1], -self.candidate.cost.ms
 
@@ -52,15 +56,19 @@ def search(
     fit: Callable[[Mix], Candidate],
     smallest: Factors,
     seed: int,
+    chance: float = 0.0,
 ) -> list[Standing]:
     """Every candidate with what became of it, the best one first.
+
+    Candidates are given the likeliest first, which they stay where training them tells nothing: no
+    accuracy is above `chance`.
 
     `score` gives the accuracy of a candidate on a rung, None where there is no time left for it;
     `fit` makes the candidate of a mix. Raises PackageError without optuna.
     """
     standings = [Standing(candidate=one) for one in candidates]
     able = [one for one in standings if not one.candidate.reason][: plan.candidates]
-    if len(able) > 1 and plan.rungs and _run(able, 0, score=score):
+    if len(able) > 1 and plan.rungs and _run(able, 0, score=score) and _tell(able, chance):
         found = _propose(able, plan=plan, score=score, fit=fit, smallest=smallest, seed=seed)
         standings += found
         able += [one for one in found if not one.candidate.reason]
@@ -71,6 +79,14 @@ def search(
                 break
     standings.sort(key=lambda one: (not one.candidate.reason, one.rank), reverse=True)
     return standings
+
+
+def _tell(standings: Sequence[Standing], chance: float) -> bool:
+    """Whether their accuracy says anything, which is noted in each."""
+    tells = any(one.scores[-1] > chance for one in standings)
+    for one in standings:
+        one.tells = tells
+    return tells
 
 
 def _run(standings: Sequence[Standing], rung: int, *, score: Score) -> bool:

@@ -5,7 +5,7 @@
     width                   width alone, at the paper's depth and resolution
     resolution, depth       likewise
     width and resolution    both, half each
-    half of compound        the compound rule, for half the budget
+    half of compound        the compound rule, for half the budget; likewise a quarter, an eighth
     d0.5 r0.7               width alone, at 0.5 times the depth and 0.7 times the resolution
 
 A mix has one candidate for a budget: the network furthest along the road that is within.
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 SMALLEST = Factors(depth=0.25, width=0.25, resolution=0.25)
 LARGEST = Factors(depth=3.0, width=3.0, resolution=2.0)
 
-MIXES = ("compound", "width", "resolution", "depth", "width and resolution", "half of compound")
+_PARTS = {"half of compound": 1 / 2, "quarter of compound": 1 / 4, "eighth of compound": 1 / 8}
+MIXES = ("compound", "width", "resolution", "depth", "width and resolution", *_PARTS)
 
 _WIDER = rule_of(depth=0, width=1, resolution=0)
 
@@ -80,7 +81,7 @@ def named_mixes(names: Sequence[str] = MIXES, *, rule: Rule) -> list[Mix]:
         "width and resolution": Mix(
             name="width and resolution", rule=rule_of(depth=0, width=1, resolution=1)
         ),
-        "half of compound": Mix(name="half of compound", rule=compound, share=0.5),
+        **{name: Mix(name=name, rule=compound, share=part) for name, part in _PARTS.items()},
     }
     unknown = [name for name in names if name not in table]
     if unknown or not names:

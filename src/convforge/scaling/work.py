@@ -29,7 +29,7 @@ from convforge.scaling.plan import PROPOSALS, SHARE, TRIAL_S, Plan, plan_by_epoc
 from convforge.scaling.report import save_report
 from convforge.scaling.result import Scaled, record_of
 from convforge.scaling.search import search
-from convforge.scaling.trials import parts_of, pass_seconds, top1_of
+from convforge.scaling.trials import chance_of, parts_of, pass_seconds, top1_of
 from convforge.training.journal import clear_states
 from convforge.training.trainer import train
 
@@ -82,8 +82,9 @@ class Work:
             self.ledger.once("plan", lambda: self._plan(able, count=len(roads)).to_json())
         )
         standings = search(
-            candidates,
+            sorted(candidates, key=lambda one: plan.distance(one.cost.macs)),
             plan=plan,
+            chance=chance_of(parts_of(self.images, seed=self.recipe.seed)),
             score=lambda candidate, rung: self._score(candidate, rung, plan=plan),
             fit=self._candidate,
             smallest=self.fitter.smallest,
@@ -156,6 +157,8 @@ class Work:
             macs=largest.cost.macs,
             images=len(self.images.splits["train"]),
             usable=usable,
+            epochs=self.recipe.epochs,
+            batch_size=self.recipe.batch_size,
             named=len(able),
             proposals=proposals,
         )

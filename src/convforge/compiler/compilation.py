@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from convforge.compiler.backend.package import check_package, save_package
-from convforge.compiler.backend.target import find_target, for_bytes
+from convforge.compiler.backend.target import find_target, for_precision
 from convforge.compiler.dump import dump_to
 from convforge.compiler.models import read_model
 from convforge.compiler.pipeline import compile_graph
@@ -118,6 +118,7 @@ def compile(  # noqa: A001  (the public verb)
         expected=found.expected,
         target=chosen,
         threads=threads,
+        precision=precision,
         options=choice.options if choice else None,
         observe=observe,
     )
@@ -133,8 +134,7 @@ def compile(  # noqa: A001  (the public verb)
 
 
 def _target(name: str, precision: Precision) -> Target:
-    found = find_target(name)
-    return for_bytes(found) if precision == "int8" else found
+    return for_precision(find_target(name), precision)
 
 
 def _artifact(

@@ -268,7 +268,7 @@ def _map(call: Call, program: Program, plan: MemoryPlan) -> str:
     offset = 4 * place.offset + (0 if in_output else plan.offsets[place.buffer])
     channels, layer = rest[0] if rest else 1, call.layer
     numbers = [offset, int(in_output), layer.gives.side_by_side(channels)]
-    numbers += [images * call.images, channels, math.prod(rest[1:])]
+    numbers += [layer.gives.number_bytes, images * call.images, channels, math.prod(rest[1:])]
     scale = "0.0f, 0"
     if layer.gives is Layout.BYTES:
         scale = f"{c_float(layer.real('scale'))}, {layer.number('zero')}"

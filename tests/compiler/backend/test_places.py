@@ -8,6 +8,7 @@ from convforge.compiler.backend.program import build_program
 from convforge.compiler.ir import reference
 from convforge.compiler.ir.graph import Node
 from convforge.compiler.ir.verify import verify
+from convforge.compiler.kernels.family import Layout
 
 POOL = {"kernel": (3, 3), "stride": (2, 2), "dilation": (1, 1), "padding": (1, 1, 1, 1)}
 
@@ -148,3 +149,19 @@ def test_the_images_of_a_batch_go_through_a_layer_one_by_one(make_graph, check, 
     )
     assert [call.images for call in build_program(graph).calls] == [3, 3]
     check(graph)
+
+
+def test_what_is_joined_of_bf16_takes_half_the_room_and_whole_blocks(make_graph):
+    def placed(channels):
+        graph = make_graph(
+            act("a", "x"), act("b", "x"), join("j", "a", "b"), shape=(1, channels, 3, 3)
+        )
+        return place_values(graph, dict.fromkeys("abj", Layout.BF16))
+
+    assert placed(64)["b"] == Place("j", 64 * 9 // 2)
+    assert placed(48)["b"] == Place("b")
+
+
+def test_a_slice_of_bf16_begins_at_half_as_many_floats(make_graph):
+    graph = make_graph(act("a", "x"), cut("s", "a", start=32, stop=64), shape=(1, 64, 3, 3))
+    assert place_values(graph, dict.fromkeys("as", Layout.BF16))["s"] == Place("a", 32 * 9 // 2)

@@ -66,6 +66,8 @@ CF_INLINE void cf_filter_cells(const cf_filter_bf16 *f, const int kh, const int 
     const cf_vector low = cf_every(f->low), high = cf_every(f->high);
     CF_UNROLL
     for (int half = 0; half < 2; half++) {
+        /* Rows are read again for the second half: kept from the first, they have no registers. */
+        __asm__ volatile("" : : : "memory");
         cf_filter_half(half, kh, kw, sh, sw, together, cells, line, w, cf_load(bias + half * 16), sum);
         CF_UNROLL
         for (int g = 0; g < together; g++)

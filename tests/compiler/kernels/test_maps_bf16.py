@@ -58,6 +58,7 @@ def test_a_mean_takes_whole_maps(make_layer):
 def test_it_refuses_other_arithmetic(make_layer, draw):
     assert KERNEL.refuses(make_layer("mul", [(1, 8, 5, 5), (1, 8, 5, 5)]))
     assert KERNEL.refuses(make_layer("mul", [(1, 8, 5, 5)], draw(1, 8, 1, 1)))
+    assert KERNEL.refuses(make_layer("mul", [(1, 8, 5, 5), (5,)]))
     assert KERNEL.refuses(make_layer("add", [(1, 8, 5, 5), (1, 8, 1, 1)]))
     assert KERNEL.refuses(make_layer("concat", [(1, 8, 5, 5)] * 2, axis=2))
     assert KERNEL.refuses(make_layer("concat", [(1, 8, 5, 5), (1, 3, 5, 5)], axis=1))

@@ -24,12 +24,12 @@ _MEANS = frozenset({"mean", "avg_pool", "adaptive_avg_pool"})
 
 
 def _refuses(layer: Layer) -> str | None:
-    op, maps = layer.node.op, max(layer.inputs, key=math.prod)
+    op = layer.node.op
     if op == "elementwise":
         return None if len(layer.output) in {2, 4} else "neither maps nor a vector"
     if op not in _EMIT:
         return "nothing that maps of bf16 know"
-    if len(maps) != 4 or min(shape[1] for shape in layer.inputs) <= FEW:
+    if any(len(shape) != 4 or shape[1] <= FEW for shape in layer.inputs):
         return "no maps, or few of them"
     return None if _fits(layer) else "not whole maps, or steps behind them"
 

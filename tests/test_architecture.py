@@ -47,7 +47,7 @@ MAY_IMPORT = {
     "compiler.models": "card classifier compiler.frontends compiler.ir networks pretrained",
     "compiler.proof": "card compiler.backend compiler.pipeline",
     "compiler.web_page": "card compiler.backend compiler.models compiler.pipeline compiler.proof",
-    "compiler.precision": "compiler.backend compiler.ir compiler.models compiler.pipeline "
+    "compiler.precision": "card compiler.backend compiler.ir compiler.models compiler.pipeline "
     "quantization",
     "compiler.compilation": "compiler.backend compiler.dump compiler.ir compiler.models "
     "compiler.pipeline compiler.precision compiler.proof compiler.web_page",

@@ -175,12 +175,18 @@ def test_studies_writes_a_chapter_a_picture_and_the_numbers(repository, tmp_path
         assert f"| {claim} | **{verdict}** |" in text
 
 
-def test_int8_times_every_engine_and_measures_what_a_classifier_loses(repository, classifier_file):
+def test_precision_times_every_engine_and_measures_what_a_classifier_loses(
+    repository, classifier_file
+):
     small = ("--networks", "lenet5_relu", "--rounds", 3, "--engines", "convforge float32")
-    (found,) = lines(repository, "int8.py", *small)
-    assert found["engines"].keys() == {"convforge int8", "convforge float32"}
+    (found,) = lines(repository, "precision.py", *small)
+    names = {f"convforge {kind}" for kind in ("int8", "bf16", "float32")}
+    assert found["engines"].keys() == names
     assert 0 < found["engines"]["convforge int8"]["error"] < 0.05
+    assert 0 < found["engines"]["convforge bf16"]["error"] < 0.01
     assert found["engines"]["convforge float32"]["error"] < 1e-5
-    (found,) = lines(repository, "int8.py", "--classifier", classifier_file, "--photos", "digits")
-    assert found["network"] == "lenet5_relu"
-    assert found["accuracy"]["int8"]["count"] == 450
+    for kind in ("int8", "bf16"):
+        words = ("--classifier", classifier_file, "--photos", "digits", "--precision", kind)
+        (found,) = lines(repository, "precision.py", *words)
+        assert found["network"] == "lenet5_relu"
+        assert found["accuracy"][kind]["count"] == 450

@@ -43,13 +43,13 @@ class Runtime:
     `grad_cam_shape` is (rows, columns) of what `grad_cam` gives; empty where the layers do not end
     in a head that is known as one, as those of other frameworks, and in networks of bytes.
 
-    `level` names the instruction-set level to run at ("avx512", of int8 "avx512vnni", "avx2",
-    "baseline"), the best one the CPU has where it is left out; `threads` is how many compute one
-    input, those that it was compiled for where it is left out. `workers` is how many of the images
-    that `probabilities` and `logits` are given are computed at a time, each by one thread unless
-    `threads` says otherwise: slower for each, and faster for all together. Raises ArtifactError
-    where the file is not a whole artifact of this version, or where the level or the threads are
-    not to be had; InputError where `workers` is below 1.
+    `level` names the instruction-set level to run at ("avx512", of int8 "avx512vnni", of bf16
+    "avx512bf16", "avx2", "baseline"), the best one the CPU has where it is left out; `threads` is
+    how many compute one input, those that it was compiled for where it is left out. `workers` is
+    how many of the images that `probabilities` and `logits` are given are computed at a time, each
+    by one thread unless `threads` says otherwise: slower for each, and faster for all together.
+    Raises ArtifactError where the file is not a whole artifact of this version, or where the level
+    or the threads are not to be had; InputError where `workers` is below 1.
 
     Opening an artifact runs code from the file: open only what you trust.
     """

@@ -52,6 +52,15 @@ def test_bytes_are_calibrated_measured_and_told(cli, refused, classifier_file, t
     refused(*words, words=["needs images", "calibrate"])
 
 
+def test_bf16_is_measured_where_there_are_images(cli, classifier_file, tmp_path):
+    output = tmp_path / "halves.so"
+    words = ("compile", classifier_file, "-o", output, "--precision", "bf16", "--force")
+    assert "was not measured" in cli(*words).out
+    told = cli(*words, "--calibrate", "digits", "--max-drop", "2%").out
+    assert re.search(r"bf16 on 450 images of test: \d\d\.\d\d%, float32 \d\d\.\d\d%", told)
+    assert re.search(r"bf16 on 450 images of test", cli("describe", output).out)
+
+
 def test_an_older_artifact_is_replaced(cli, classifier_file, artifact_file, tmp_path):
     file = shutil.copy(artifact_file, tmp_path / "digits.so")
     before = file.stat().st_ino

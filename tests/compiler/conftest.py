@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import math
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +21,10 @@ from convforge.compiler.backend.toolchain import find_compiler
 from convforge.compiler.c.writer import Writer
 from convforge.compiler.ir import ops, reference
 from convforge.compiler.ir.graph import Graph, Node
+from convforge.compiler.ir.reference_bf16 import bits
 from convforge.compiler.kernels.catalog import select
 from convforge.compiler.kernels.epilogue import epilogue_functions
-from convforge.compiler.kernels.family import BYTES, LANES, Layer, Layout, signature
+from convforge.compiler.kernels.family import BYTES, FEW, LANES, Layer, Layout, signature
 from convforge.compiler.pipeline import compile_graph
 from convforge.images.preprocess import Preprocess
 from convforge.runtime import Runtime
@@ -208,6 +210,8 @@ def stored(array: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:
     """A value's numbers as they lie in memory; lanes of no channel hold NaN, which none may use."""
     if layout is Layout.PLANAR:
         return array
+    if layout is Layout.BF16:
+        return _stored_bf16(array)
     n, c, h, w = array.shape
     if layout is Layout.BYTES:
         lanes = BYTES if c > 4 else 4
@@ -220,12 +224,27 @@ def stored(array: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:
     return padded.reshape(n, -1, LANES, h, w).transpose(0, 1, 3, 4, 2)
 
 
+def _stored_bf16(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    n, c = array.shape[:2]
+    lanes = Layout.BF16.side_by_side(c)
+    idle = 0.0 if c <= FEW else np.nan
+    padded = np.full((n, -(-c // lanes) * lanes, math.prod(array.shape[2:])), idle, np.float32)
+    padded[:, :c] = array.reshape(n, c, -1)
+    lying = bits(padded).reshape(n, -1, lanes, padded.shape[2]).transpose(0, 1, 3, 2)
+    return np.ascontiguousarray(lying).reshape(-1).view(np.float32)
+
+
 def loaded(
     numbers: NDArray[np.float32], layout: Layout, shape: tuple[int, ...]
 ) -> NDArray[np.float32]:
     """The value that lies in memory as these numbers."""
     if layout is Layout.PLANAR:
         return numbers.reshape(shape)
+    if layout is Layout.BF16:
+        n, c, cells, lanes = shape[0], shape[1], math.prod(shape[2:]), layout.side_by_side(shape[1])
+        lying = numbers.view(np.uint16).astype(np.uint32) << 16
+        lying = lying.view(np.float32).reshape(n, -1, cells, lanes).transpose(0, 1, 3, 2)
+        return lying.reshape(n, -1, cells)[:, :c].reshape(shape)
     n, c, h, w = shape
     if layout is Layout.BYTES:
         lanes = BYTES if c > 4 else 4
@@ -304,6 +323,7 @@ def has_level() -> Callable[[Level], bool]:
     """Whether this CPU runs a level of the native target, by the kernel's list of its features."""
     features = set(Path("/proc/cpuinfo").read_text().split())
     needed = {
+        "avx512bf16": {"avx512_bf16", "avx512_vnni", "avx512vbmi"},
         "avx512vnni": {"avx512_vnni", "avx512vbmi"},
         "avx512": {"avx512f", "avx512bw", "avx512vl"},
         "avx2": {"avx2", "fma", "bmi2"},

@@ -14,10 +14,13 @@ import torch
 from torch import nn
 
 from convforge.compiler.backend.package import save_artifact
-from convforge.compiler.backend.target import native
+from convforge.compiler.backend.target import for_precision, native
 from convforge.compiler.frontends.torch import from_torch
 from convforge.compiler.ir.graph import Node
 from convforge.compiler.ir.reference import evaluate
+from convforge.compiler.ir.reference_bf16 import evaluate_bf16
+from convforge.compiler.passes.assign_layouts import ANY, assign_layouts, rounded
+from convforge.compiler.passes.order import WITHOUT_PAIRS, run_passes
 from convforge.compiler.pipeline import compile_graph
 from convforge.errors import UnsupportedError
 from convforge.networks.catalog import create
@@ -152,3 +155,51 @@ def test_maps_are_no_logits(make_graph, make_card, baseline):
     graph = make_graph(step("relu", "x", ("relu",)), shape=(1, 3, 1, 1))
     with pytest.raises(UnsupportedError, match=r"gives \[1, 3, 1, 1\], expected one logit"):
         compile_graph(graph, card=make_card("abc", shape=(3, 1, 1)), target=baseline)
+
+
+def settled(name, size, draw):
+    """A network with statistics that are those of its inputs, as if it were trained."""
+    torch.manual_seed(0)
+    net = create(name, input_size=size)
+    images = torch.from_numpy(draw(8, *net.input_shape))
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = None
+        net.train()(images)
+    return net.eval()
+
+
+def share(off, truth):
+    return float(np.sqrt(np.mean(off**2) / np.mean(truth**2)))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "kernels"),
+    [
+        ("lenet5_relu", 32, {"conv_bf16", "linear_bf16", "maps_bf16"}),
+        pytest.param("resnet20", 32, {"conv_bf16"}, marks=pytest.mark.slow),
+        pytest.param(
+            *("mobilenet_v2", 64, {"conv_bf16", "depthwise_bf16"}), marks=pytest.mark.slow
+        ),
+        pytest.param("resnet18", 64, {"conv_bf16", "maps_bf16"}, marks=pytest.mark.slow),
+        pytest.param("efficientnet_b0", 64, {"conv_bf16", "maps_bf16"}, marks=pytest.mark.slow),
+        pytest.param("googlenet_bn", 64, {"conv_bf16", "maps_bf16"}, marks=pytest.mark.slow),
+    ],
+)
+def test_a_network_of_bf16_is_off_by_what_its_roundings_cost(
+    open_compiled, draw, name, size, kernels
+):
+    net = settled(name, size, draw)
+    graph = from_torch(net, net.input_shape)
+    runtime = open_compiled(graph, target=for_precision(native(), "bf16"), precision="bf16")
+    runtime.selftest()
+    assert {layer.kernel for layer in runtime.layers} >= kernels
+    x = draw(1, *net.input_shape)
+    with torch.no_grad():
+        truth = net(torch.from_numpy(x)).numpy()
+    laid_out, layouts = assign_layouts(run_passes(graph, WITHOUT_PAIRS), ANY)
+    meant = evaluate_bf16(laid_out, x, rounded(layouts))
+    cost = share(meant - truth, truth)
+    assert 0 < cost < 0.25
+    assert share(runtime.run(x) - truth, truth) < 2 * cost + 1e-3

@@ -20,7 +20,11 @@ def inputs(count=3, shape=SHAPE[1:]):
     ("options", "words"),
     [
         ({"precision": "int8"}, "needs images"),
-        ({"calibrate": "digits"}, "goes with precision int8"),
+        ({"calibrate": "digits"}, "goes with precision int8 or bf16"),
+        ({"precision": "bf16", "target": "html"}, "html has no products of bf16"),
+        ({"precision": "bf16", "target": "wasm32"}, "wasm32 has no products of bf16"),
+        ({"precision": "bf16", "calibrate": inputs(1)}, "has no ranges to find with arrays"),
+        ({"precision": "bf16", "calibrate": "digits"}, "is a bare network"),
         ({"precision": "int8", "calibrate": "digits", "max_drop": 2.0}, "max_drop is 2.0"),
         ({"precision": "int8", "calibrate": "digits", "target": "html"}, "has no networks of int8"),
         ({"precision": "int8", "calibrate": "digits"}, "is a bare network"),
@@ -28,8 +32,8 @@ def inputs(count=3, shape=SHAPE[1:]):
     ],
 )
 def test_what_does_not_go_together_is_refused(tmp_path, options, words):
-    suffix = "html" if options.get("target") == "html" else "so"
-    shape = None if words.startswith(("needs", "goes", "max", "has")) else SHAPE
+    suffix = {"html": "html", "wasm32": "wasm"}.get(options.get("target"), "so")
+    shape = None if "target" in options or words.startswith(("needs", "goes", "max")) else SHAPE
     path = tmp_path / f"net.{suffix}"
     with pytest.raises(InputError, match=words):
         build(NET, path, input_shape=shape, **options)
@@ -57,3 +61,33 @@ def test_sources_are_compiled_for_products_of_bytes_too(tmp_path):
     assert "avx512vnni" in (folder / "CMakeLists.txt").read_text()
     assert "cf_steps_avx512vnni" in (folder / "artifact.c").read_text()
     assert "cf_steps_avx512[" not in (folder / "artifact.c").read_text()
+
+
+def test_bf16_needs_no_images_and_is_near_its_module(tmp_path):
+    path = tmp_path / "net.so"
+    artifact = build(NET, path, input_shape=SHAPE, precision="bf16")
+    assert (artifact.precision, artifact.quantization) == ("bf16", None)
+    import torch
+
+    x = inputs(1)
+    with torch.no_grad():
+        truth = NET(torch.from_numpy(x)).numpy()
+    runtime = Runtime(path)
+    error = np.sqrt(np.mean((runtime.run(x) - truth) ** 2) / np.mean(truth**2))
+    assert 0 < error < 0.01
+    assert {layer.kernel for layer in runtime.layers} >= {"conv_bf16", "maps_bf16"}
+
+
+def test_sources_are_compiled_for_products_of_bf16_too(tmp_path):
+    folder = tmp_path / "net"
+    build(NET, folder, target="c", input_shape=SHAPE, precision="bf16")
+    assert "-mavx512bf16" in (folder / "CMakeLists.txt").read_text()
+    assert "cf_steps_avx512bf16" in (folder / "artifact.c").read_text()
+
+
+@pytest.mark.slow
+def test_other_compilers_take_it_too(tmp_path):
+    path = tmp_path / "net.so"
+    artifact = build(NET, path, target="x86_64-linux", input_shape=SHAPE, precision="bf16")
+    assert artifact.file_bytes > 0
+    Runtime(path).selftest()

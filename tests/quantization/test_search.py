@@ -9,7 +9,7 @@ from convforge.errors import InputError
 from convforge.evaluation import evaluate
 from convforge.quantization import search
 from convforge.quantization.examples import network_inputs, open_examples
-from convforge.quantization.search import calibrate_with, choose
+from convforge.quantization.search import calibrate_with, choose, measure_bf16
 from convforge.runtime import Runtime
 
 
@@ -85,3 +85,36 @@ def test_a_bare_network_is_calibrated_with_arrays(model, draw_inputs):
 def draw_inputs():
     generator = np.random.default_rng(0)
     return lambda *shape: generator.standard_normal(shape, dtype=np.float32)
+
+
+def test_a_classifier_of_bf16_answers_as_the_one_of_float32(trained, tmp_path):
+    path = tmp_path / "digits.so"
+    artifact = build(trained, path, precision="bf16", calibrate="digits")
+    record = artifact.quantization
+    assert record["agreement"] > 0.99
+    runtime = Runtime(path)
+    assert runtime.card.metrics["bf16"] == record
+    assert evaluate(runtime, "digits").top1 == record["bf16"]["top1"]
+    # maps of bf16 are told as the numbers that they are
+    build(trained, tmp_path / "exact.so")
+    exact = Runtime(tmp_path / "exact.so")
+    x = next(network_inputs(open_examples("digits", trained.card).held_out, trained.card))
+    rounded = [layer.name for layer in runtime.layers if layer.kernel == "conv_bf16"]
+    assert rounded
+    for name in rounded:
+        truth, found = exact.feature_maps(x, name), runtime.feature_maps(x, name)
+        assert 0 < np.mean((found - truth) ** 2) < 1e-4 * np.mean(truth**2)
+
+
+def test_without_images_the_card_says_that_nothing_was_measured(trained, tmp_path):
+    path = tmp_path / "digits.so"
+    artifact = build(trained, path, precision="bf16")
+    assert artifact.quantization is None
+    assert Runtime(path).card.metrics["bf16"] == {"measured": False}
+
+
+def test_a_network_that_loses_too_much_in_bf16_is_refused(model, monkeypatch):
+    record = {"float32": {"top1": 0.9}, "bf16": {"top1": 0.8}}
+    monkeypatch.setattr(search, "_compare", lambda *_arguments: record)
+    with pytest.raises(InputError, match=r"bf16: loses 10\.00 points of accuracy"):
+        measure_bf16(model.graph, model.card, data="digits", max_drop=0.003)

@@ -25,7 +25,7 @@ from convforge.seal import is_sealed
 COMPILE_EXAMPLES = (
     "Examples:\n\n"
     "convforge compile digits.safetensors\n\n"
-    "convforge compile mobilenet_v2 --weights imagenet -o mobile.so --threads 2\n\n"
+    "convforge compile mobilenet_v2 --weights imagenet -o mobile.so --precision bf16\n\n"
     "convforge compile cats.safetensors --target html --example cat.jpg\n\n"
     "convforge compile detector.onnx --shape 1,3,480,640 --target aarch64-linux --dump stages"
 )
@@ -38,10 +38,11 @@ PREDICT_EXAMPLES = (
 
 
 class Precision(StrEnum):
-    """What weights are kept in, and, with int8, what is computed with."""
+    """What weights are kept in, and, with bf16 and int8, what is computed with."""
 
     FLOAT32 = "float32"
     FLOAT16 = "float16"
+    BF16 = "bf16"
     INT8 = "int8"
 
 
@@ -88,21 +89,23 @@ def compile_model(
     precision: Annotated[
         Precision,
         typer.Option(
-            help="int8 is faster and a quarter as large, and needs --calibrate; float16 makes a "
-            "page of target html half as large."
+            help="bf16 is faster where the processor has it, and half as large; int8 is faster "
+            "still and a quarter as large, and needs --calibrate; float16 makes a page of target "
+            "html half as large."
         ),
     ] = Precision.FLOAT32,
     calibrate: Annotated[
         str | None,
         typer.Option(
-            help="With int8: images to find ranges with and measure on, as `evaluate` takes them.",
+            help="Images to find ranges with, for int8, and to measure on, for bf16 too; as "
+            "`evaluate` takes them.",
             metavar="DATA",
         ),
     ] = None,
     max_drop: Annotated[
         str,
         typer.Option(
-            help="With int8: how much accuracy may go; layers stay in float32 until that holds.",
+            help="How much accuracy may go; of int8 layers stay in float32 until that holds.",
             metavar="PERCENT",
         ),
     ] = "0.3%",

@@ -123,6 +123,9 @@ def card(found: Card, *, title: str) -> Iterator[Text]:
     if "uri" in found.data:
         yield plain(f"trained on {found.data['uri']}")
     yield from _held_out(found)
+    for precision in ("bf16", "int8"):
+        if precision in found.metrics:
+            yield from _measured(precision, found.metrics[precision])
 
 
 def artifact(result: Artifact, *, seconds: float) -> Iterator[Text]:
@@ -138,8 +141,7 @@ def artifact(result: Artifact, *, seconds: float) -> Iterator[Text]:
             f"its weights are {result.precision}: in the self-test no output is off by more than "
             f"{result.deviation:.2g} of the largest"
         )
-    if result.quantization is not None and "int8" in result.quantization:
-        yield plain(_int8(result.quantization))
+    yield from _measured(result.precision, result.quantization or {})
     if result.weights == "random":
         yield plain(
             "its weights are random: it computes, and predicts nothing; --weights imagenet takes "
@@ -147,14 +149,21 @@ def artifact(result: Artifact, *, seconds: float) -> Iterator[Text]:
         )
 
 
-def _int8(record: Mapping[str, Any]) -> str:
-    before, after = (record[kind] for kind in ("float32", "int8"))
-    kept, same = len(record["kept"]), 100 * record["agreement"]
-    return (
-        f"int8 on {after['count']} images of {record['split']}: {100 * after['top1']:.2f}%, "
-        f"float32 {100 * before['top1']:.2f}%, the same answer for {same:.2f}%; "
-        f"{kept or 'no'} layer{'' if kept == 1 else 's'} left in float32"
+def _measured(precision: str, record: Mapping[str, Any]) -> Iterator[Text]:
+    """What is known of a network of another precision."""
+    if precision not in record:
+        if precision == "bf16":
+            yield plain("bf16: what it costs in accuracy was not measured; --calibrate DATA does")
+        return
+    before, after = (record[kind] for kind in ("float32", precision))
+    text = (
+        f"{precision} on {after['count']} images of {record['split']}: {100 * after['top1']:.2f}%, "
+        f"float32 {100 * before['top1']:.2f}%, the same answer for {100 * record['agreement']:.2f}%"
     )
+    if "kept" in record:
+        kept = len(record["kept"])
+        text += f"; {kept or 'no'} layer{'' if kept == 1 else 's'} left in float32"
+    yield plain(text)
 
 
 def comparison(

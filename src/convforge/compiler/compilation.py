@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from convforge.compiler.backend.package import check_package, save_package
-from convforge.compiler.backend.target import find_target, for_bytes
+from convforge.compiler.backend.target import find_target, for_precision
 from convforge.compiler.dump import dump_to
 from convforge.compiler.models import read_model
 from convforge.compiler.pipeline import compile_graph
-from convforge.compiler.precision import MAX_DROP, as_measured, check_calibration, quantize_model
+from convforge.compiler.precision import MAX_DROP, check_calibration, choose_for
 from convforge.compiler.proof import prove
 from convforge.compiler.web_page import PageOptions, check_options, save_web_page
 from convforge.errors import InputError
@@ -34,7 +34,7 @@ class Artifact:
 
     `arena_bytes` is what each predicting thread holds, `arena_lower_bound` the least that any plan
     could reach for these layers. `weights` is "given", or "random" for an untrained network;
-    `precision` is what they are kept in, `quantization` what was measured of a network of int8.
+    `precision` is what they are kept in, `quantization` what was measured of one of int8 or bf16.
     `deviation`, of a web page, is how far off the model its
     outputs are in the self-test, as a share of the largest one.
     """
@@ -81,8 +81,10 @@ def compile(  # noqa: A001  (the public verb)
     computes with numbers of one byte, faster and in a quarter of the memory, and needs `calibrate`:
     the URI of images, as `evaluate` takes one, to find the range of every value with and to measure
     what it costs on; or, for a bare network, inputs float32 [N, C, H, W]. Of its share of right
-    answers a classifier loses at most `max_drop`: layers stay in float32 until that holds. What was
-    measured is on the artifact's card, and in `quantization`.
+    answers a classifier loses at most `max_drop`: layers stay in float32 until that holds. "bf16"
+    computes with bfloat16 where the processor does so faster, and needs no images; with `calibrate`
+    it is measured on them, and refused where it loses more. What was measured is on the artifact's
+    card, and in `quantization`.
     `examples` are pictures that a web page has ready. `dump` is a folder for what every stage of
     the compiler gave. `progress` is called with (0, 0, what is being done).
 
@@ -104,10 +106,8 @@ def compile(  # noqa: A001  (the public verb)
     observe = _observer(dump, progress)
     observe("start", None)
     found = read_model(model, input_shape=input_shape, weights=weights)
-    choice = None
-    if calibrate is not None:
-        choice = quantize_model(found, calibrate, max_drop=max_drop, report=progress)
-        found = as_measured(found, choice)
+    chosen_for = choose_for(found, precision, calibrate, max_drop=max_drop, report=progress)
+    found = chosen_for.model
     if chosen.form == "page":
         compiled, page = save_web_page(found, destination, options=options, observe=observe)
         artifact = _artifact(destination, found, compiled, target=chosen)
@@ -118,7 +118,8 @@ def compile(  # noqa: A001  (the public verb)
         expected=found.expected,
         target=chosen,
         threads=threads,
-        options=choice.options if choice else None,
+        precision=precision,
+        options=chosen_for.options,
         observe=observe,
     )
     built = compiled.built
@@ -129,12 +130,11 @@ def compile(  # noqa: A001  (the public verb)
         destination, target=chosen, card=found.card, sources=compiled.sources, built=built
     )
     artifact = _artifact(written, found, compiled, target=chosen, threads=threads)
-    return replace(artifact, precision=precision, quantization=choice.record if choice else None)
+    return replace(artifact, precision=precision, quantization=chosen_for.record)
 
 
 def _target(name: str, precision: Precision) -> Target:
-    found = find_target(name)
-    return for_bytes(found) if precision == "int8" else found
+    return for_precision(find_target(name), precision)
 
 
 def _artifact(

@@ -10,12 +10,13 @@ from convforge.compiler.backend.emit import emit_sources, plan_arena
 from convforge.compiler.backend.program import build_program
 from convforge.compiler.backend.schedule import build_schedule
 from convforge.compiler.backend.selftest import ROUNDED_TOLERANCE, TOLERANCE, make_selftest
-from convforge.compiler.backend.target import for_bytes
+from convforge.compiler.backend.target import for_precision
 from convforge.compiler.backend.toolchain import build_library
 from convforge.compiler.ir.reference import evaluate
+from convforge.compiler.ir.reference_bf16 import evaluate_bf16
 from convforge.compiler.ir.verify import verify
-from convforge.compiler.passes.assign_layouts import assign_layouts
-from convforge.compiler.passes.order import BEFORE_BYTES, PASSES, run_passes
+from convforge.compiler.passes.assign_layouts import ANY, EXACT, assign_layouts, rounded
+from convforge.compiler.passes.order import PASSES, WITHOUT_PAIRS, run_passes
 from convforge.compiler.passes.quantize import quantize
 from convforge.compiler.passes.round_weights import round_weights
 from convforge.errors import UnsupportedError
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from convforge.compiler.backend.target import Precision, Target
     from convforge.compiler.backend.toolchain import Built
     from convforge.compiler.ir.graph import Array, Graph
-    from convforge.compiler.passes.order import Pass
 
     Observer: TypeAlias = Callable[[str, object], None]
 
@@ -77,30 +77,28 @@ def compile_graph(
 
     `expected` is the model itself as a function of its input, asked once for the self-test; without
     it the graph's meaning in numpy answers. `threads` is how many compute one input where the
-    artifact's user asks for no other number. `precision` is what the weights are rounded to.
+    artifact's user asks for no other number. `precision` is what the weights are rounded to, with
+    bf16 the values too where that is faster; `options` make it int8.
     `flags` go to the C compiler too (sanitizers, warnings). `observe` is called with the name of
     each step and what it gave.
 
     Raises UnsupportedError where the graph's input or output is not what the card says.
     """
+    precision = "int8" if options is not None else precision
+    target = for_precision(target, precision)
     observe("graph", graph)
-    optimized, tolerance = run_passes(graph, _passes(options), observe=observe), TOLERANCE
-    if card is not None:
-        _check_ends(optimized, card)
-    if precision == "float16":
-        optimized, tolerance = round_weights(optimized), ROUNDED_TOLERANCE
-        observe("round_weights", optimized)
-    if options is not None:
-        optimized, target = _with_bytes(optimized, options), for_bytes(target)
-        observe("quantize", optimized)
-        expected = expected or partial(evaluate, optimized)
+    optimized = _optimize(graph, precision, options, card=card, observe=observe)
+    laid_out, layouts = assign_layouts(optimized, ANY if precision == "bf16" else EXACT)
     selftest = make_selftest(
-        expected or partial(evaluate, graph),
+        expected or partial(evaluate, optimized if options is not None else graph),
         graph.input_shape,
         card,
-        tolerance=tolerance,
+        tolerance=TOLERANCE if precision in {"float32", "int8"} else ROUNDED_TOLERANCE,
+        rounded=partial(evaluate_bf16, laid_out, stored=rounded(layouts))
+        if precision == "bf16"
+        else None,
     )
-    program = build_program(*assign_layouts(optimized))
+    program = build_program(laid_out, layouts)
     schedule = build_schedule(program)
     plan = plan_arena(program, schedule, card)
     observe("program", program)
@@ -124,11 +122,29 @@ def compile_graph(
 
 def optimize_for_bytes(graph: Graph) -> Graph:
     """The graph whose values a network of bytes has the ranges of."""
-    return run_passes(graph, BEFORE_BYTES)
+    return run_passes(graph, WITHOUT_PAIRS)
 
 
-def _passes(options: ByteOptions | None) -> tuple[Pass, ...]:
-    return PASSES if options is None else BEFORE_BYTES
+def _optimize(
+    graph: Graph,
+    precision: Precision,
+    options: ByteOptions | None,
+    *,
+    card: Card | None,
+    observe: Observer,
+) -> Graph:
+    """The graph after its passes, with what a precision changes."""
+    single = precision in {"int8", "bf16"}
+    optimized = run_passes(graph, WITHOUT_PAIRS if single else PASSES, observe=observe)
+    if card is not None:
+        _check_ends(optimized, card)
+    if precision == "float16":
+        optimized = round_weights(optimized)
+        observe("round_weights", optimized)
+    if options is not None:
+        optimized = _with_bytes(optimized, options)
+        observe("quantize", optimized)
+    return optimized
 
 
 def _with_bytes(graph: Graph, options: ByteOptions) -> Graph:

@@ -1,7 +1,8 @@
 """Which layers become bytes: all that can, but for as many as the accuracy asks for.
 
 The artifact of bytes is measured on held-out images beside the one of float32. While it loses more
-than it may, the layers whose rounding weighs most stay as they are: one, two, four and so on.
+than it may, the layers whose rounding weighs most stay as they are: one, two, four and so on. One
+of bfloat16 is measured likewise; there is nothing to choose.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from convforge.card import Card
+    from convforge.compiler.backend.target import Precision
     from convforge.compiler.ir.graph import Array, Graph, Node
     from convforge.evaluation import Evaluation
     from convforge.quantization.examples import Examples
@@ -82,13 +84,44 @@ def choose(
             options = _options(ranges, keep=tuple(order[:kept]))
             report(0, 0, f"measuring on {len(examples.held_out)} images")
             found = _library(graph, card, Path(folder) / f"int8-{kept}", options=options)
-            record = _compare(exact, found, examples, card)
+            record = _compare({"float32": exact, "int8": found}, examples, card)
+            record["calibrated"] = len(examples.calibration)
             tried.append(record["float32"]["top1"] - record["int8"]["top1"])
             if tried[-1] <= max_drop:
                 return Choice(options, {**record, "kept": sorted(options.keep)})
             kept = max(1, 2 * kept)
             if kept >= len(order):
                 raise InputError(_refusal(tried, kept=len(options.keep), max_drop=max_drop))
+
+
+def measure_bf16(
+    graph: Graph,
+    card: Card,
+    *,
+    data: str,
+    max_drop: float,
+    report: Callable[[int, int, str], None] = lambda _done, _all, _what: None,
+) -> dict[str, Any]:
+    """What a classifier of bfloat16 answers on a data set, beside the one of float32.
+
+    Raises InputError where it loses more than `max_drop`; DataError as `evaluate` does.
+    """
+    examples = open_examples(data, card)
+    with tempfile.TemporaryDirectory(prefix="convforge-") as folder:
+        runs = {
+            "float32": _library(graph, card, Path(folder) / "float32"),
+            "bf16": _library(graph, card, Path(folder) / "bf16", precision="bf16"),
+        }
+        report(0, 0, f"measuring on {len(examples.held_out)} images")
+        record = _compare(runs, examples, card)
+    drop = record["float32"]["top1"] - record["bf16"]["top1"]
+    if drop > max_drop:
+        raise InputError(
+            f"bf16: loses {100 * drop:.2f} points of accuracy; --max-drop allows "
+            f"{100 * max_drop:g} %. Nothing was written: allow more, or compile with precision "
+            "float32"
+        )
+    return record
 
 
 def _refusal(tried: list[float], *, kept: int, max_drop: float) -> str:
@@ -126,7 +159,12 @@ def _noise(graph: Graph, node: Node, ranges: Mapping[str, Range]) -> float:
 
 
 def _library(
-    graph: Graph, card: Card, path: Path, *, options: ByteOptions | None = None
+    graph: Graph,
+    card: Card,
+    path: Path,
+    *,
+    options: ByteOptions | None = None,
+    precision: Precision = "float32",
 ) -> Runtime:
     """The network compiled for this machine."""
     compiled = compile_graph(
@@ -134,6 +172,7 @@ def _library(
         card=card,
         target=native(),
         expected=lambda _x: np.zeros((1, len(card.classes)), np.float32),
+        precision=precision,
         options=options,
     )
     assert compiled.built is not None
@@ -142,34 +181,34 @@ def _library(
     return Runtime(path, workers=2)
 
 
-def _compare(exact: Runtime, found: Runtime, examples: Examples, card: Card) -> dict[str, Any]:
+def _compare(runs: Mapping[str, Runtime], examples: Examples, card: Card) -> dict[str, Any]:
+    """Figures of artifacts by the name of each, the first of which is the exact one."""
     part = examples.held_out
-    tables: tuple[list[Array], list[Array]] = ([], [])
+    tables: dict[str, list[Array]] = {name: [] for name in runs}
     good: list[int] = []
     bad = []
     for images, rows, unusable in read_batches(part, BATCH, preprocess=card.preprocess):
         if images:
-            tables[0].append(exact.probabilities(images))
-            tables[1].append(found.probabilities(images))
+            for name, run in runs.items():
+                tables[name].append(run.probabilities(images))
         good += rows
         bad += unusable
     if not good:
         raise InputError(
-            f"int8: none of the {len(part)} images of {examples.uri} to measure on can be read"
+            f"{[*runs][-1]}: none of the {len(part)} images of {examples.uri} to measure on can be "
+            "read"
         )
     seen = part.select(good)
 
     def scored(table: list[Array]) -> Evaluation:
         return measure(table, seen, classes=card.classes, uri=examples.uri, bad=bad)
 
-    answers = [np.concatenate(table).argmax(axis=1) for table in tables]
+    exact, found = (np.concatenate(table).argmax(axis=1) for table in tables.values())
     return {
-        "float32": _figures(scored(tables[0])),
-        "int8": _figures(scored(tables[1])),
-        "agreement": float(np.mean(answers[0] == answers[1])),
+        **{name: _figures(scored(table)) for name, table in tables.items()},
+        "agreement": float(np.mean(exact == found)),
         "uri": examples.uri,
         "split": part.name,
-        "calibrated": len(examples.calibration),
     }
 
 

@@ -8,6 +8,7 @@ from convforge.compiler.backend.program import build_program
 from convforge.compiler.ir import reference
 from convforge.compiler.ir.graph import Node
 from convforge.compiler.ir.verify import verify
+from convforge.compiler.kernels.family import Layout
 
 POOL = {"kernel": (3, 3), "stride": (2, 2), "dilation": (1, 1), "padding": (1, 1, 1, 1)}
 
@@ -47,7 +48,7 @@ def check(open_compiled):
 
 def test_what_is_joined_is_written_where_it_belongs(make_graph, check):
     graph = make_graph(act("a", "x"), act("b", "x", "relu"), join("j", "a", "b"), act("y", "j"))
-    places = place_values(graph)
+    places = place_values(graph, {})
     assert (places["a"], places["b"], places["j"]) == (Place("j"), Place("j", 108), Place("j"))
     assert check(graph) == []
 
@@ -60,9 +61,9 @@ def test_every_layer_of_a_dense_block_joins_all_before_it_without_a_copy(make_gr
         nodes.append(act(f"f{i}", f"c{i}", "sigmoid"))
     nodes += [join("all", *(f"f{k}" for k in range(5))), act("y", "all")]
     graph = make_graph(*nodes)
-    assert {places.buffer for name, places in place_values(graph).items() if name[0] in "fjc"} == {
-        "all"
-    }
+    assert {
+        places.buffer for name, places in place_values(graph, {}).items() if name[0] in "fjc"
+    } == {"all"}
     assert check(graph) == []
 
 
@@ -77,7 +78,7 @@ def test_a_join_of_joins_is_one_buffer(make_graph, check):
         join("all", "left", "right"),
         act("y", "all"),
     )
-    assert place_values(graph)["d"] == Place("all", 324)
+    assert place_values(graph, {})["d"] == Place("all", 324)
     assert check(graph) == []
 
 
@@ -112,7 +113,7 @@ def test_the_networks_output_is_a_buffer_of_its_own(make_graph, check):
 
 def test_a_slice_of_whole_channels_is_a_view_of_them(make_graph, check):
     graph = make_graph(act("a", "x"), cut("s", "a", start=1, stop=3), act("y", "s"))
-    assert place_values(graph)["s"] == Place("a", 36)
+    assert place_values(graph, {})["s"] == Place("a", 36)
     assert check(graph) == []
 
 
@@ -126,14 +127,14 @@ def test_a_slice_of_whole_channels_is_a_view_of_them(make_graph, check):
 )
 def test_what_is_scattered_in_memory_is_no_view(make_graph, check, node):
     graph = make_graph(act("a", "x"), node, act("y", "s"))
-    assert place_values(graph)["s"] == Place("s")
+    assert place_values(graph, {})["s"] == Place("s")
     check(graph)
 
 
 def test_a_batch_is_joined_image_by_image(make_graph, check):
     nodes = (act("a", "x"), join("j", "a", "x"), cut("s", "j", start=1, stop=4), act("y", "s"))
     graph = make_graph(*nodes, shape=(3, 3, 6, 6))
-    assert place_values(graph)["s"] == Place("s")
+    assert place_values(graph, {})["s"] == Place("s")
     assert check(graph) == []
 
 
@@ -148,3 +149,19 @@ def test_the_images_of_a_batch_go_through_a_layer_one_by_one(make_graph, check, 
     )
     assert [call.images for call in build_program(graph).calls] == [3, 3]
     check(graph)
+
+
+def test_what_is_joined_of_bf16_takes_half_the_room_and_whole_blocks(make_graph):
+    def placed(channels):
+        graph = make_graph(
+            act("a", "x"), act("b", "x"), join("j", "a", "b"), shape=(1, channels, 3, 3)
+        )
+        return place_values(graph, dict.fromkeys("abj", Layout.BF16))
+
+    assert placed(64)["b"] == Place("j", 64 * 9 // 2)
+    assert placed(48)["b"] == Place("b")
+
+
+def test_a_slice_of_bf16_begins_at_half_as_many_floats(make_graph):
+    graph = make_graph(act("a", "x"), cut("s", "a", start=32, stop=64), shape=(1, 64, 3, 3))
+    assert place_values(graph, dict.fromkeys("as", Layout.BF16))["s"] == Place("a", 32 * 9 // 2)

@@ -94,3 +94,11 @@ def test_what_is_no_number_in_the_model_is_none_in_the_artifact(make_graph, open
         )
         with pytest.raises(ArtifactError, match="fails its self-test"):
             runtime.selftest()
+
+
+def test_rounded_values_may_be_off_by_what_rounding_costs():
+    shape = (1, 2, 3, 3)
+    exact = make_selftest(lambda x: x, shape)
+    assert make_selftest(lambda x: x, shape, rounded=lambda x: x).limit == exact.limit
+    wide = make_selftest(lambda x: x, shape, rounded=lambda x: x + np.float32(0.01))
+    assert wide.limit == pytest.approx(0.04, rel=1e-4)

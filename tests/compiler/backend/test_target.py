@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from convforge.compiler.backend import target
-from convforge.compiler.backend.target import TARGETS, find_target
+from convforge.compiler.backend.target import TARGETS, find_target, for_precision
 from convforge.errors import UnsupportedError
 
 
@@ -56,3 +56,13 @@ def test_the_last_level_is_the_one_that_every_cpu_has(name):
     found = find_target(name)
     assert [level.x86 for level in found.levels] in ([0], [4, 3, 0])
     assert found.levels[-1].name == "baseline"
+
+
+@pytest.mark.parametrize(("precision", "best"), [("bf16", "avx512bf16"), ("int8", "avx512vnni")])
+def test_a_precision_has_the_level_of_its_products(precision, best):
+    target = find_target("x86_64-linux")
+    names = [level.name for level in for_precision(target, precision).levels]
+    assert names == [best, "avx2", "baseline"]
+    assert for_precision(target, "float32") == target
+    arm = find_target("aarch64-linux")
+    assert for_precision(arm, precision) == arm

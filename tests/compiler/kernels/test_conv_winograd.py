@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from convforge.compiler.backend.target import native
+from convforge.compiler.backend.target import for_precision, native
 from convforge.compiler.kernels import conv_winograd
 from convforge.compiler.kernels.catalog import select
 from convforge.compiler.kernels.family import Layout
@@ -55,6 +55,25 @@ def test_every_edge_at_every_level(run_layers, expected, make_conv, draw, kernel
     for layer, xs, result in zip(layers, inputs, results, strict=True):
         truth = expected(layer, xs)
         assert np.abs(result - truth).max() <= 1e-5 * np.abs(truth).max(), layer
+
+
+@pytest.mark.parametrize(
+    "level", for_precision(native(), "bf16").levels, ids=lambda level: level.name
+)
+def test_maps_of_bf16_at_every_level(make_conv, check_bf16, kernel, level, has_level):
+    if not has_level(level):
+        pytest.skip(f"this CPU lacks {level.name}")
+    layers = [
+        make_conv(fan_in, size, maps, addend=addend, epilogue=steps)
+        for fan_in, size, maps, addend, steps in (
+            (8, (1, 2), 5, False, (("relu",),)),
+            (48, (6, 7), 40, True, (("relu",),)),
+            (34, (8, 9), 65, True, (("silu",),)),
+            (16, (13, 14), 16, False, (("clip", -9.0, 15.0),)),
+        )
+    ]
+    layers = [replace(one, layouts=(Layout.BF16,) * (len(one.inputs) + 1)) for one in layers]
+    check_bf16(layers, kernels=[kernel] * len(layers), flags=level.flags)
 
 
 def test_large_maps_go_to_large_tiles_and_small_ones_save_weights(make_conv):

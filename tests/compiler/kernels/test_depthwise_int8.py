@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from convforge.compiler.backend.target import for_bytes, native
+from convforge.compiler.backend.target import for_precision, native
 from convforge.compiler.kernels import depthwise_int8
 from convforge.compiler.kernels.family import Layout
 
 KERNEL = depthwise_int8.KERNEL
-LEVELS = for_bytes(native()).levels
+LEVELS = for_precision(native(), "int8").levels
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from convforge.compiler.ir.graph import Node
-from convforge.compiler.kernels.family import Layer, signature
+from convforge.compiler.kernels.family import Layer, Layout, signature
 
 
 def test_a_layer_tells_its_computed_inputs_from_its_constants(make_graph, draw):
@@ -35,3 +35,14 @@ def test_a_signature_lists_inputs_weights_and_the_result():
     assert signature("f", inputs=1, weights=0) == (
         "static void f(const float *restrict x0, float *restrict y)"
     )
+
+
+def test_layouts_say_how_many_floats_a_value_takes():
+    assert Layout.PLANAR.floats((1, 3, 5, 5)) == 75
+    assert Layout.BLOCKED.floats((1, 17, 5, 5)) == 32 * 25
+    assert Layout.BYTES.floats((2, 65, 5, 5)) == 2 * 2 * 16 * 25
+    assert Layout.BYTES.floats((1, 4, 5, 5)) == 25
+    assert Layout.BF16.floats((2, 33, 5, 5)) == 2 * 2 * 16 * 25
+    assert Layout.BF16.floats((1, 3, 5, 5)) == 50
+    assert Layout.BF16.floats((1, 70)) == 3 * 16
+    assert [kind.side_by_side(4) for kind in Layout] == [1, 16, 4, 4]

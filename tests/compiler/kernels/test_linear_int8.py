@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from convforge.compiler.backend.target import for_bytes, native
+from convforge.compiler.backend.target import for_precision, native
 from convforge.compiler.kernels import linear_int8
 from convforge.compiler.kernels.family import Layout
 
@@ -29,7 +29,9 @@ def make_linear(make_layer, draw, draw_bytes):
     return make
 
 
-@pytest.mark.parametrize("level", for_bytes(native()).levels, ids=lambda level: level.name)
+@pytest.mark.parametrize(
+    "level", for_precision(native(), "int8").levels, ids=lambda level: level.name
+)
 def test_sums_are_exact_at_every_level(
     make_linear, run_layers, expected, draw_bytes, level, has_level
 ):

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from convforge.compiler.backend.target import for_bytes, native
+from convforge.compiler.backend.target import for_precision, native
 from convforge.compiler.kernels import maps_int8
 from convforge.compiler.kernels.family import Layout
 
 KERNEL = maps_int8.KERNEL
-LEVELS = for_bytes(native()).levels
+LEVELS = for_precision(native(), "int8").levels
 B, P, K = Layout.BYTES, Layout.PLANAR, Layout.BLOCKED
 SCALE = {"scale": 0.037, "zero": 101}
 POOL = {"stride": (2, 2), "dilation": (1, 1), "padding": (1, 1, 0, 0), "kernel": (3, 3), **SCALE}

@@ -7,7 +7,7 @@ from convforge.compiler.ir.graph import Node
 from convforge.compiler.ir.reference import evaluate
 from convforge.compiler.ir.verify import verify
 from convforge.compiler.kernels.family import Layout
-from convforge.compiler.passes.assign_layouts import assign_layouts
+from convforge.compiler.passes.assign_layouts import ANY, assign_layouts, rounded
 
 SAME = {"stride": (1, 1), "dilation": (1, 1), "padding": (1, 1, 1, 1), "groups": 1}
 POOL = {"stride": (2, 2), "dilation": (1, 1), "padding": (0, 0, 0, 0), "kernel": (2, 2)}
@@ -72,3 +72,34 @@ def test_whole_blocks_are_joined_as_they_are(assign, make_graph, draw, maps, joi
     )
     _, layouts = assign(graph)
     assert layouts["both"] is joined
+
+
+def test_values_are_rounded_where_that_is_allowed_and_faster(make_graph, draw):
+    graph = make_graph(
+        Node("a", "conv2d", ("x", "w"), {**SAME, "padding": (0,) * 4}),
+        Node("b", "conv2d", ("a", "v"), SAME),
+        shape=(1, 64, 56, 56),
+        w=draw(64, 64, 1, 1),
+        v=draw(64, 64, 3, 3),
+    )
+    _, exact = assign_layouts(graph)
+    assert not rounded(exact)
+    after, layouts = assign_layouts(graph, ANY)
+    verify(after)
+    assert layouts["a"] is Layout.BF16
+    assert rounded(layouts) >= {"x, bf16", "a"}
+
+
+@pytest.mark.parametrize(("channels", "layout"), [(32, Layout.BF16), (33, Layout.PLANAR)])
+def test_blocks_of_bf16_are_cut_whole(make_graph, draw, channels, layout):
+    graph = make_graph(
+        Node("a", "conv2d", ("x", "w"), SAME),
+        Node("s", "slice", ("a",), {"axis": 1, "start": channels, "stop": 64, "step": 1}),
+        Node("b", "conv2d", ("s", "v"), SAME),
+        shape=(1, 64, 8, 8),
+        w=draw(64, 64, 3, 3),
+        v=draw(32, 64 - channels, 3, 3),
+    )
+    _, layouts = assign_layouts(graph, ANY)
+    assert layouts["a"] is Layout.BF16
+    assert layouts["s"] is layout

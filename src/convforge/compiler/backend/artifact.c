@@ -125,7 +125,7 @@ int cf_run(cf_context *context, const float *input, float *output)
 
 static const cf_layer *cf_layer_at(int layer)
 {
-    static const cf_layer none = {NULL, NULL, NULL, 0, {0, 0, 0, 0, 0, 0, 0.0f, 0}};
+    static const cf_layer none = {NULL, NULL, NULL, 0, {0, 0, 0, 0, 0, 0, 0, 0.0f, 0}};
     return layer >= 0 && layer < CF_STEPS_COUNT ? &LAYERS[layer] : &none;
 }
 
@@ -160,20 +160,28 @@ int64_t cf_layer_floats(int layer)
     return (int64_t)map->images * map->channels * map->cells;
 }
 
+static float cf_number(const cf_map *map, const void *from, long at)
+{
+    if (map->number == 1)
+        return map->scale * (float)(((const uint8_t *)from)[at] - map->zero);
+    if (map->number == 4)
+        return ((const float *)from)[at];
+    const uint32_t bits = (uint32_t)((const uint16_t *)from)[at] << 16;
+    float number;
+    memcpy(&number, &bits, sizeof number);
+    return number;
+}
+
 /* The numbers of a map in the order [N, C, H, W]; where channels lie side by side, the last ones of a
  * cell may be none. */
 static void cf_copy_map(const cf_map *map, const void *from, float *to)
 {
-    const float *floats = from;
-    const uint8_t *bytes = from;
     const int lanes = map->lanes, blocks = (map->channels + lanes - 1) / lanes;
     for (long n = 0; n < map->images; n++)
         for (long c = 0; c < map->channels; c++) {
             const long block = (n * blocks + c / lanes) * map->cells;
-            for (long cell = 0; cell < map->cells; cell++) {
-                const long at = (block + cell) * lanes + c % lanes;
-                *to++ = map->scale == 0.0f ? floats[at] : map->scale * (float)(bytes[at] - map->zero);
-            }
+            for (long cell = 0; cell < map->cells; cell++)
+                *to++ = cf_number(map, from, (block + cell) * lanes + c % lanes);
         }
 }
 

@@ -310,8 +310,9 @@ def _map(
     in_output = place.buffer == program.output
     offset = 4 * place.offset + (0 if in_output else plan.offsets[place.buffer])
     images, channels = shape[0], shape[1] if len(shape) > 1 else 1
-    numbers = [offset, int(in_output), layout.side_by_side(channels), images, channels]
-    return f"{{{', '.join(map(str, [*numbers, math.prod(shape[2:])]))}, {scale}}}"
+    numbers = [offset, int(in_output), layout.side_by_side(channels), layout.number_bytes]
+    numbers += [images, channels, math.prod(shape[2:])]
+    return f"{{{', '.join(map(str, numbers))}, {scale}}}"
 
 
 def _emit_levels(target: Target, card: Card | None) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from convforge.compiler.ir.graph import Shape
 
 _PREFIX = "head."
-_FLOATS = {Layout.PLANAR, Layout.BLOCKED}
+_FLOATS = frozenset({Layout.PLANAR, Layout.BLOCKED})
 
 
 @dataclass(frozen=True)
@@ -37,29 +37,31 @@ class Head:
 
 
 def find_head(program: Program) -> Head | None:
-    """The head of a program; None where it has none, takes several images or computes with bytes.
+    """The head of a program; None where it has none, takes several images or is too coarse.
 
-    A number of one byte is too coarse to see what a small change of a map makes of the answer.
+    Numbers of two bytes do not show what a small change of a map makes of the answer, but what a
+    place gives to a linear head; those of one byte neither.
     """
     names = [call.layer.node.name for call in program.calls]
     first = next((i for i, name in enumerate(names) if name.startswith(_PREFIX)), 0)
     calls = program.calls[first:]
-    if not first or program.input_shape[0] != 1 or not all(map(_of_floats, calls)):
+    if not first or program.input_shape[0] != 1:
         return None
     reads = sources(program)
     found = _map(program, reads[first][0], first)
     if found is None:
         return None
     place, shape, layout = found
+    linear = _is_linear(calls)
+    places = shape[2] * shape[3]
+    fine = _FLOATS | {Layout.BF16} if linear and places < shape[1] else _FLOATS
+    if not all(fine.issuperset((*call.layer.takes, call.layer.gives)) for call in calls):
+        return None
     own = set(reads[first][0])
     known = {*own, *range(first, len(names))}
     if not all(known.issuperset(writers) for read in reads[first:] for writers in read):
         return None
-    return Head(first, place, shape, layout, linear=_is_linear(calls))
-
-
-def _of_floats(call: Call) -> bool:
-    return _FLOATS.issuperset((*call.layer.takes, call.layer.gives))
+    return Head(first, place, shape, layout, linear=linear)
 
 
 def _map(
@@ -87,8 +89,11 @@ def _map(
 
 
 def _is_linear(calls: tuple[Call, ...]) -> bool:
-    if [call.layer.operation for call in calls] != ["avg_pool", "linear"]:
+    layers = [call.layer for call in calls]
+    # Without steps it is a copy.
+    work = [layer for layer in layers if layer.operation != "elementwise" or layer.node.epilogue]
+    if [layer.operation for layer in work] != ["avg_pool", "linear"]:
         return False
-    mean = calls[0].layer
+    mean = work[0]
     whole = mean.numbers("kernel") == mean.inputs[0][2:] and not any(mean.numbers("padding"))
-    return whole and not any(call.layer.epilogues[0] for call in calls)
+    return whole and not any(layer.node.epilogue for layer in work)

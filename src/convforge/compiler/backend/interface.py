@@ -96,12 +96,13 @@ typedef struct {
 
 LAYER_TYPE = """\
 /* Where a layer's result lies: bytes from the start of the arena or of the output; how many
- * channels of a cell are side by side; of bytes, what they stand for: scale * (byte - zero). */
+ * channels of a cell are side by side, how many bytes a number has: four of a float, its upper two,
+ * or one that stands for scale * (byte - zero). */
 typedef struct {
     int64_t offset;
-    int in_output, lanes, images, channels;
+    int in_output, lanes, number, images, channels;
     long cells;
-    float scale; /* 0 where the numbers are floats */
+    float scale;
     int zero;
 } cf_map;
 
@@ -118,7 +119,7 @@ X86_LEVEL = """\
 #include <cpuid.h>
 
 /* Level of the x86-64 psABI that the CPU and the operating system support: 1, 3 or 4; 5 is 4 with
- * AVX512_VBMI and AVX512_VNNI. */
+ * AVX512_VBMI and AVX512_VNNI, 6 is 5 with AVX512_BF16. */
 static int cf_x86_level(void)
 {
     unsigned a, b, c, d;
@@ -145,7 +146,9 @@ static int cf_x86_level(void)
     if ((b7 & v4_7b) != v4_7b || (state & 0xe6u) != 0xe6u)
         return 3;
     const unsigned bytes_7c = 1u << 1 | 1u << 11;
-    return (c7 & bytes_7c) == bytes_7c ? 5 : 4;
+    if ((c7 & bytes_7c) != bytes_7c)
+        return 4;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && a & 1u << 5 ? 6 : 5;
 }
 #else
 static int cf_x86_level(void)

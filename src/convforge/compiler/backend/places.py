@@ -2,19 +2,24 @@
 
 A reshaped value, and a slice of whole channels, is a view of its source. What a concatenation of
 whole channels joins is written where it belongs in the joined value from the start; a part is
-copied only where it has another place already.
+copied only where it has another place already. Where channels lie in blocks, whole blocks are what
+whole channels are otherwise.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
+
+from convforge.compiler.kernels.family import Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from convforge.compiler.ir.graph import Graph, Node, Shape
+
+    Layouts: TypeAlias = Mapping[str, Layout]  # planar where a value has none
 
 
 @dataclass(frozen=True)
@@ -29,26 +34,27 @@ class Place:
         return replace(self, offset=self.offset + floats)
 
 
-def place_values(graph: Graph) -> dict[str, Place]:
+def place_values(graph: Graph, layouts: Layouts) -> dict[str, Place]:
     """Where every value of a graph lies; one that is no part or view has a buffer of its name."""
     # The last concatenation first: what it joins may be joined before by others, which are parts of
     # it then (every layer of a DenseNet block joins all that came before it).
     homes: dict[str, Place] = {}
     for node in reversed(graph.nodes):
-        if joins_in_place(graph, node):
-            _settle(graph, node, homes)
+        if joins_in_place(graph, node, layouts):
+            _settle(graph, node, homes, layouts)
     places = {graph.input: Place(graph.input)}
     for node in graph.nodes:
         if is_view(graph, node):
-            places[node.name] = places[node.inputs[0]].further(_view_offset(graph, node))
+            offset = _view_offset(graph, node, layouts)
+            places[node.name] = places[node.inputs[0]].further(offset)
         else:
             places[node.name] = homes.get(node.name, Place(node.name))
     return places
 
 
-def _settle(graph: Graph, node: Node, homes: dict[str, Place]) -> None:
+def _settle(graph: Graph, node: Node, homes: dict[str, Place], layouts: Layouts) -> None:
     """Give the parts of a concatenation their places in it, or it the place of its parts."""
-    joined = [(_origin(graph, part), offset) for part, offset in parts(graph, node)]
+    joined = [(_origin(graph, part), offset) for part, offset in parts(graph, node, layouts)]
     first = homes.get(joined[0][0])
     if (
         first is not None
@@ -84,22 +90,29 @@ def is_view(graph: Graph, node: Node) -> bool:
     return node.op == "slice" and node.attrs["step"] == 1 and _is_outermost(graph, node)
 
 
-def _view_offset(graph: Graph, node: Node) -> int:
+def _view_offset(graph: Graph, node: Node, layouts: Layouts) -> int:
     if node.op == "reshape":
         return 0
     start, axis = node.attrs["start"], node.attrs["axis"]
     assert isinstance(start, int)
     assert isinstance(axis, int)
-    return start * math.prod(graph.shapes[node.inputs[0]][axis + 1 :])
+    count = start * math.prod(graph.shapes[node.inputs[0]][axis + 1 :])
+    return count * _layout(layouts, node.name).number_bytes // 4
 
 
-def joins_in_place(graph: Graph, node: Node) -> bool:
+def joins_in_place(graph: Graph, node: Node, layouts: Layouts) -> bool:
     """Whether a node joins values that can lie one behind the other from the start."""
+    block = _layout(layouts, node.name).block
     return (
         node.op == "concat"
         and _is_outermost(graph, node)
         and not any(name in graph.constants for name in node.inputs)
+        and all(block == 1 or graph.shapes[name][1] % block == 0 for name in node.inputs)
     )
+
+
+def _layout(layouts: Layouts, name: str) -> Layout:
+    return layouts.get(name, Layout.PLANAR)
 
 
 def _is_outermost(graph: Graph, node: Node) -> bool:
@@ -110,9 +123,9 @@ def _is_outermost(graph: Graph, node: Node) -> bool:
     return math.prod(shape[:axis]) == 1
 
 
-def parts(graph: Graph, node: Node) -> Iterator[tuple[str, int]]:
+def parts(graph: Graph, node: Node, layouts: Layouts) -> Iterator[tuple[str, int]]:
     """What a concatenation joins, and how many floats from its start each begins."""
     offset = 0
     for name in node.inputs:
         yield name, offset
-        offset += math.prod(graph.shapes[name])
+        offset += _layout(layouts, name).floats(graph.shapes[name])

@@ -88,7 +88,8 @@ def build_program(graph: Graph, layouts: Mapping[str, Layout] | None = None) -> 
 
     Values are planar where `layouts` says nothing else; the graph's input and output always are.
     """
-    builder = _Builder(graph, place_values(graph), layouts or {})
+    found = layouts or {}
+    builder = _Builder(graph, place_values(graph, found), found)
     for node in graph.nodes:
         builder.add(node)
     output = builder.places[graph.output]
@@ -150,8 +151,8 @@ class _Builder:
         """The calls of a node, none where its value is a view."""
         if is_view(self.graph, node):
             return
-        if joins_in_place(self.graph, node):
-            for part, offset in parts(self.graph, node):
+        if joins_in_place(self.graph, node, self.layouts):
+            for part, offset in parts(self.graph, node, self.layouts):
                 target = self.places[node.name].further(offset)
                 if self.places[part] != target:
                     self.copy(part, self.places[part], target)

@@ -18,9 +18,9 @@ from typing import Literal
 from convforge.errors import UnsupportedError
 
 Binary = Literal["elf", "mach-o", "coff", "wasm"]
-# Of the weights, whose sums are float32; int8 is that of the values too.
-Precision = Literal["float32", "float16", "int8"]
-PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "int8")
+# Of the weights, whose sums are float32; bf16 and int8 are that of the values too.
+Precision = Literal["float32", "float16", "bf16", "int8"]
+PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "bf16", "int8")
 Form = Literal["library", "page", "sources", "wheel"]
 
 
@@ -28,7 +28,8 @@ Form = Literal["library", "page", "sources", "wheel"]
 class Level:
     """One instruction-set level; `x86` is the level of the x86-64 psABI that it needs, if any.
 
-    5 is level 4 with AVX512_VBMI and AVX512_VNNI, whose products are of bytes (Ice Lake, Zen 4).
+    5 is level 4 with AVX512_VBMI and AVX512_VNNI, whose products are of bytes (Ice Lake, Zen 4); 6
+    is 5 with AVX512_BF16, whose products are of bfloat16 (Sapphire Rapids, Zen 4).
     """
 
     name: str
@@ -60,7 +61,10 @@ _X86_64 = (
     Level("avx2", ("-march=x86-64-v3",), x86=3),
     Level("baseline", ("-march=x86-64",)),
 )
-_AVX512_BYTES = Level("avx512vnni", (*_X86_64[0].flags, *_VNNI), x86=5)
+_AVX512_OF = {
+    "int8": Level("avx512vnni", (*_X86_64[0].flags, *_VNNI), x86=5),
+    "bf16": Level("avx512bf16", (*_X86_64[0].flags, "-mavx512bf16"), x86=6),
+}
 _AARCH64 = (Level("baseline", ("-march=armv8-a",)),)
 
 # The C libraries of 2014 and later, which is what the tag manylinux_2_17 promises too.
@@ -118,9 +122,10 @@ def find_target(name: str) -> Target:
     raise UnsupportedError(f"target {name!r} is not known; known are: {', '.join(TARGETS)}")
 
 
-def for_bytes(target: Target) -> Target:
-    """The target with the levels that networks of bytes are compiled for."""
-    levels = (_AVX512_BYTES if level.x86 == 4 else level for level in target.levels)
+def for_precision(target: Target, precision: Precision) -> Target:
+    """The target with the levels that networks of a precision are compiled for."""
+    best = _AVX512_OF.get(precision)
+    levels = (best if best and level.x86 == 4 else level for level in target.levels)
     return replace(target, levels=tuple(levels))
 
 

@@ -7,17 +7,21 @@ from typing import TYPE_CHECKING
 
 from convforge.compiler.kernels import (
     channelwise,
+    conv_bf16,
     conv_blocked,
     conv_depthwise,
     conv_direct,
     conv_int8,
     conv_pair,
     conv_winograd,
+    depthwise_bf16,
     depthwise_int8,
     elementwise,
     elementwise_blocked,
     linear,
+    linear_bf16,
     linear_int8,
+    maps_bf16,
     maps_int8,
     normalization,
     pool_blocked,
@@ -58,6 +62,10 @@ KERNELS: tuple[Kernel, ...] = (
     depthwise_int8.KERNEL,
     linear_int8.KERNEL,
     maps_int8.KERNEL,
+    conv_bf16.KERNEL,
+    depthwise_bf16.KERNEL,
+    linear_bf16.KERNEL,
+    maps_bf16.KERNEL,
 )
 
 

@@ -265,42 +265,5 @@ CF_INLINE void cf_int8_tile(const int pixels, const int panels, const int step, 
 #define CF_INT8_TILES_OF(pixels)                                                                   \
     CF_EVERY_STEP(CF_INT8_TILE, 1, pixels) CF_EVERY_STEP(CF_INT8_TILE, 2, pixels)
 CF_EVERY_SIZE(CF_INT8_TILES_OF)
-
-typedef struct {
-    cf_int8 tile;
-    cf_cut tiles[2]; /* of one vector of outputs, of two */
-    int step, vectors, rows, columns, chunk; /* as of cf_conv */
-    int more;        /* floats of what follows the weights of a unit */
-    long pitch;
-    cf_border border;
-} cf_conv_int8;
-
-/* Units `begin` to `end` - 1: those of a chunk are neighbours. */
-CF_CALLED void cf_conv_int8_units(const cf_conv_int8 *c, const float *x, const float *w,
-                                  const float *more, const float *addend, float *work, float *y,
-                                  int begin, int end)
-{
-    const int parts = (c->vectors + 1) / 2;
-    int copied = -1;
-    for (int unit = begin; unit < end; unit++) {
-        const int first = unit / parts * c->chunk, part = unit % parts;
-        const int rows = c->rows - first < c->chunk ? c->rows - first : c->chunk;
-        if (work && first != copied)
-            cf_copy_rows(&c->border, first, rows, c->chunk, x, work);
-        copied = first;
-        const float *from = work ? work : x + first * c->pitch;
-        const cf_cut *cut = &c->tiles[2 * part + 1 < c->vectors];
-        const long at = part / 2 * c->tile.sums.plane + part % 2 * 8 + (long)first * c->columns * 16;
-        for (int h = 0; h < rows; h++)
-            for (int column = 0; column < c->columns;) {
-                cf_tile *tile;
-                const int pixels = cf_next_tile(cut, c->columns - column, &tile);
-                const long to = at + ((long)h * c->columns + column) * 16;
-                tile(&c->tile.sums, from + h * c->pitch + (long)column * c->step,
-                     w + part * c->tile.sums.weights, more + (long)part * c->more,
-                     addend ? addend + to : NULL, y + to);
-                column += pixels;
-            }
-    }
-}
 #endif
+

@@ -2,6 +2,9 @@
 
 The transforms are in winograd.py, the loops in `conv_winograd.c`, the products in `microkernel.c`.
 Weights are transformed here, in float64: [panel of 16 outputs][place][input channel][16].
+
+Maps may be of bfloat16, and all between is float32 even so, for F(4, 3) would make roundings of
+bfloat16 several times as large: its products are four times fewer, theirs twice as fast.
 """
 
 from __future__ import annotations
@@ -14,10 +17,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convforge.compiler.c.writer import c_float
-from convforge.compiler.kernels import conv_blocked
+from convforge.compiler.ir.reference_bf16 import rounded
+from convforge.compiler.kernels import conv_bf16
+from convforge.compiler.kernels.conv_blocked import MEMORY
 from convforge.compiler.kernels.conv_plan import clipped, cut, emit_table
 from convforge.compiler.kernels.epilogue import epilogue_loop_name
-from convforge.compiler.kernels.family import CONVOLUTIONS, LANES, Kernel, Layer, Layout
+from convforge.compiler.kernels.family import CONVOLUTIONS, FEW, LANES, Kernel, Layer, Layout
 from convforge.compiler.kernels.winograd import (
     POINTS,
     c_output_transform,
@@ -40,6 +45,11 @@ class _Winograd:
 
     layer: Layer
     m: int
+
+    @property
+    def halves(self) -> bool:
+        """Whether maps are of bfloat16."""
+        return self.layer.gives is Layout.BF16
 
     @property
     def places(self) -> int:
@@ -103,7 +113,10 @@ def _refuses(layer: Layer) -> str | None:
 
 
 def _layouts(layer: Layer) -> tuple[Layouts, ...]:
-    return ((Layout.BLOCKED,) * (len(layer.inputs) + 1),)
+    kinds = [Layout.BLOCKED]
+    if conv_bf16.KERNEL.refuses(layer) is None and layer.inputs[0][1] > FEW:
+        kinds.append(Layout.BF16)
+    return tuple((kind,) * (len(layer.inputs) + 1) for kind in kinds)
 
 
 def _cost(plan: _Winograd) -> float:
@@ -112,12 +125,14 @@ def _cost(plan: _Winograd) -> float:
     products = plan.places * plan.panels * plan.block * sums
     inputs = 5.5 * plan.places * plan.blocks * plan.block
     outputs = 4.5 * plan.places * plan.panels * plan.block
-    return plan.count * (products + inputs + outputs + conv_blocked.MEMORY * plan.weights / LANES)
+    return plan.count * (products + inputs + outputs + MEMORY * plan.weights / LANES)
 
 
 def _pack(plan: _Winograd) -> tuple[Array, ...]:
     weight, *bias = plan.layer.constants
     oc, ic = weight.shape[:2]
+    if plan.halves:
+        weight = rounded(weight)
     matrix = np.array(transforms(plan.m).filter, np.float64)
     both = np.kron(matrix, matrix).T  # [9, places]
     packed = np.zeros((plan.panels, plan.places, ic, LANES), np.float32)
@@ -143,7 +158,7 @@ def _emit(plan: _Winograd, out: Writer) -> None:
             out.line(f".{name} = {value},")
     addend = "x1" if plan.layer.node.op == "conv2d_add" else "NULL"
     arguments = f"&conv, x0, w0, w1, {addend}, workspace, y, begin, end"
-    out.line(f"cf_winograd_{plan.m}({arguments});")
+    out.line(f"cf_winograd_{plan.m}{'_bf16' if plan.halves else ''}({arguments});")
 
 
 def _fields(plan: _Winograd) -> dict[str, str]:
@@ -184,14 +199,16 @@ def _fields(plan: _Winograd) -> dict[str, str]:
 
 def _functions(m: int) -> str:
     matrices = transforms(m)
-    return (
-        c_transform(f"cf_winograd_{m}_in", matrices.input)
-        + c_output_transform(f"cf_winograd_{m}_out", matrices.output)
-        + f"CF_CALLED void cf_winograd_{m}(const cf_winograd *c, const float *x, const float *u,\n"
-        "    const float *bias, const float *addend, float *work, float *y, int begin, int end)\n"
-        f"{{\n    cf_winograd_units({m}, cf_winograd_{m}_in, cf_winograd_{m}_out, c, x, u, bias,"
-        " addend, work, y,\n        begin, end);\n}\n\n"
-    )
+    text = c_transform(f"cf_winograd_{m}_in", matrices.input)
+    text += c_output_transform(f"cf_winograd_{m}_out", matrices.output)
+    for halves, name in enumerate((f"cf_winograd_{m}", f"cf_winograd_{m}_bf16")):
+        text += (
+            f"CF_CALLED void {name}(const cf_winograd *c, const float *x, const float *u,\n"
+            "    const float *bias, const float *addend, float *work, float *y, int begin, int end)"
+            f"\n{{\n    cf_winograd_units({halves}, {m}, cf_winograd_{m}_in, cf_winograd_{m}_out,"
+            " c, x, u, bias,\n        addend, work, y, begin, end);\n}\n\n"
+        )
+    return text
 
 
 def _kernel(m: int) -> Kernel:
@@ -204,7 +221,7 @@ def _kernel(m: int) -> Kernel:
         layouts=_layouts,
         workspace=lambda layer: _Winograd(layer, m).workspace,
         units=lambda layer: _Winograd(layer, m).count * -(-_Winograd(layer, m).panels // 2),
-        prelude=conv_blocked.PRELUDE
+        prelude=conv_bf16.PRELUDE
         + files(__package__).joinpath("conv_winograd.c").read_text()
         + _functions(m),
     )

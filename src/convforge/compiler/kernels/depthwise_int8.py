@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convforge.compiler.kernels import conv_int8
-from convforge.compiler.kernels.conv_int8 import as_floats, looked_up
+from convforge.compiler.kernels.conv_int8 import looked_up
 from convforge.compiler.kernels.family import BYTES, LANES, Kernel, Layer, Layout
+from convforge.compiler.kernels.words import as_floats
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 ALIGNMENT = 64  # bytes: one AVX-512 register, one cache line
 LANES = 16  # channels in a block
 BYTES = 64  # channels in a block of bytes
+HALVES = 32  # channels in a block of bf16
+FEW = 4  # channels of a picture, which a map of bytes or of bf16 has side by side alone
 CONVOLUTIONS = frozenset({"conv2d", "conv2d_add"})
 
 
@@ -44,26 +46,37 @@ class Layout(Enum):
     that no channel has hold numbers that mean nothing, and kernels may write what they like there.
     BYTES, for maps of numbers of one byte: [N][ceil(C / 64)][H][W][64], a pixel of a block where 16
     floats are one of a BLOCKED map; up to four channels are [N][H][W][4]. Idle lanes are likewise.
+    BF16, for maps and vectors whose numbers are rounded to bfloat16: the same with 32; up to four
+    channels are four, the idle ones zeros.
     """
 
     PLANAR = "planar"
     BLOCKED = "blocked"
     BYTES = "bytes"
+    BF16 = "bf16"
+
+    @property
+    def block(self) -> int:
+        """Channels of a block, as long as 16 floats; 1 where there are no blocks."""
+        return {Layout.BLOCKED: LANES, Layout.BYTES: BYTES, Layout.BF16: HALVES}.get(self, 1)
+
+    @property
+    def number_bytes(self) -> int:
+        """Of one number."""
+        return {Layout.BYTES: 1, Layout.BF16: 2}.get(self, 4)
 
     def physical(self, shape: Shape) -> Shape:
-        """The shape with the channels that are stored; of bytes, with the floats they take."""
+        """The shape with the channels that are stored, or with the floats that they take."""
         if self is Layout.PLANAR:
             return shape
-        if self is Layout.BYTES:
-            floats = -(-shape[1] // BYTES) * LANES if shape[1] > 4 else 1
-            return (shape[0], floats, *shape[2:])
-        return (shape[0], -(-shape[1] // LANES) * LANES, *shape[2:])
+        lanes = self.side_by_side(shape[1])
+        floats = -(-shape[1] // lanes) * lanes * self.number_bytes // 4
+        return (shape[0], floats, *shape[2:])
 
     def side_by_side(self, channels: int) -> int:
         """Channels of a pixel that lie one behind the other, in a map that has so many."""
-        if self is Layout.BYTES:
-            return BYTES if channels > 4 else 4
-        return LANES if self is Layout.BLOCKED else 1
+        few = self.number_bytes < 4 and channels <= FEW
+        return FEW if few else self.block
 
     def floats(self, shape: Shape) -> int:
         """How many floats a value of this shape takes."""

@@ -1,16 +1,13 @@
 /* Numbers of one byte: sums of products, and how they become bytes again.
  *
- * A map lies as [block][row][column][64 channels], so that a pixel of a block is as long as 16
- * floats, and taps, steps and borders are those of blocked maps. Four neighbouring channels are a
- * word; products of words and four weights are summed in 32 bits. */
+ * A map lies as [block][row][column][64 channels]. Four neighbouring channels are a word; products
+ * of words and four weights are summed in 32 bits. */
 #ifndef CF_INT8
 #define CF_INT8
-#include <stdint.h>
 #if defined(__AVX512VNNI__) && defined(__AVX512VBMI__)
 #define CF_VNNI 1
 #endif
 
-typedef int32_t __attribute__((may_alias)) cf_word;
 typedef int16_t __attribute__((may_alias)) cf_short;
 typedef uint8_t cf_byte;
 
@@ -26,20 +23,7 @@ typedef struct {
 #define CF_MULTIPLIERS 64
 #define CF_TABLE 80
 
-typedef int cf_ints __attribute__((vector_size(4 * CF_LANES)));
 typedef cf_byte cf_bytes __attribute__((vector_size(CF_LANES)));
-
-CF_INLINE cf_ints cf_each(int x)
-{
-    return x - (cf_ints){0};
-}
-
-CF_INLINE cf_ints cf_load_ints(const void *p)
-{
-    cf_ints x;
-    memcpy(&x, p, sizeof x);
-    return x;
-}
 
 CF_INLINE cf_ints cf_load_bytes(const void *p)
 {

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convforge.compiler.kernels import maps_int8
-from convforge.compiler.kernels.conv_int8 import as_floats
 from convforge.compiler.kernels.epilogue import epilogue_loop_name
 from convforge.compiler.kernels.family import BYTES, LANES, Kernel, Layer, Layout
+from convforge.compiler.kernels.words import as_floats
 
 if TYPE_CHECKING:
     from convforge.compiler.c.writer import Writer

@@ -106,19 +106,6 @@ CF_CALLED void cf_pool_int8_units(const cf_pool_int8 *p, const float *x, float *
     }
 }
 
-/* Channels of one block behind those that were put before. */
-CF_CALLED void cf_put_channels(long cells, int pixel, int count, int first, const float *x, float *y)
-{
-    const cf_byte *from = (const void *)x;
-    cf_byte *to = (cf_byte *)(void *)y + first / 64 * cells * 64 + first % 64;
-    const int here = count < 64 - first % 64 ? count : 64 - first % 64;
-    for (long i = 0; i < cells; i++) {
-        memcpy(to + i * 64, from + i * pixel, (size_t)here);
-        if (here < count)
-            memcpy(to + (cells + i) * 64 - first % 64, from + i * pixel + here, (size_t)(count - here));
-    }
-}
-
 CF_CALLED void cf_gate_int8(int channels, long cells, int zero_in, int zero, float ratio,
                             const float *x, const float *factor, float *y, int begin, int end)
 {

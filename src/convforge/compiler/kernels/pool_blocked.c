@@ -1,4 +1,6 @@
 /* Pooling of one block of 16 channels, [H][W][16]. */
+#ifndef CF_POOL
+#define CF_POOL
 typedef struct {
     int height, width, columns; /* of the map, of the output */
     int kernel_height, kernel_width, stride_height, stride_width, dilation_height, dilation_width;
@@ -85,4 +87,5 @@ CF_CALLED void cf_pool_max_all(const float *x, int cells, float *y)
     for (int v = 0; v < CF_VECTORS; v++)
         cf_store(y + v * CF_LANES, value[v]);
 }
+#endif
 

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from convforge.compiler.kernels.family import Layouts
 
 
+PRELUDE = (
+    files("convforge.compiler.c").joinpath("vector.c").read_text()
+    + files(__package__).joinpath("pool_blocked.c").read_text()
+)
 _LARGEST = {"max_pool", "adaptive_max_pool"}
 
 
@@ -31,18 +35,19 @@ def _refuses(layer: Layer) -> str | None:
     return None if layer.output[2:] == (1, 1) else "more than one adaptive window"
 
 
-def _is_global(layer: Layer) -> bool:
+def is_global(layer: Layer) -> bool:
+    """Whether a pooling layer takes each map whole."""
     if layer.node.op not in {"max_pool", "avg_pool"}:
         return True
     return layer.numbers("kernel") == layer.inputs[0][2:] and not any(layer.numbers("padding"))
 
 
 def _layouts(layer: Layer) -> tuple[Layouts, ...]:
-    return ((Layout.BLOCKED, Layout.PLANAR if _is_global(layer) else Layout.BLOCKED),)
+    return ((Layout.BLOCKED, Layout.PLANAR if is_global(layer) else Layout.BLOCKED),)
 
 
 def _cost(layer: Layer) -> float:
-    if _is_global(layer):
+    if is_global(layer):
         return Layout.BLOCKED.floats(layer.inputs[0]) / LANES
     blocks = Layout.BLOCKED.floats(layer.output) / LANES
     return blocks * (math.prod(layer.numbers("kernel")) + 4)
@@ -50,19 +55,24 @@ def _cost(layer: Layer) -> float:
 
 def _units(layer: Layer) -> int:
     blocks = layer.output[0] * -(-layer.output[1] // LANES)
-    return blocks if _is_global(layer) else blocks * layer.output[2]
+    return blocks if is_global(layer) else blocks * layer.output[2]
+
+
+def window_sizes(layer: Layer) -> str:
+    """The fields of a window's record in C."""
+    keys = ("kernel", "stride", "dilation", "padding")
+    numbers = [number for key in keys for number in layer.numbers(key)[:2]]
+    return ", ".join(map(str, (*layer.inputs[0][2:], layer.output[3], *numbers)))
 
 
 def _emit(layer: Layer, out: Writer) -> None:
-    if _is_global(layer):
+    if is_global(layer):
         _emit_global(layer, out)
         return
     _, _, h, w = layer.inputs[0]
     _, _, oh, ow = layer.output
-    keys = ("kernel", "stride", "dilation", "padding")
-    numbers = [number for key in keys for number in layer.numbers(key)[:2]]
     out.line("static const cf_window window = {")
-    out.line(f"    {h}, {w}, {ow}, {', '.join(map(str, numbers))},")
+    out.line(f"    {window_sizes(layer)},")
     out.line("};")
     largest = layer.node.op in _LARGEST
     if not largest:
@@ -105,6 +115,5 @@ KERNEL = Kernel(
     emit=_emit,
     layouts=_layouts,
     units=_units,
-    prelude=files("convforge.compiler.c").joinpath("vector.c").read_text()
-    + files(__package__).joinpath("pool_blocked.c").read_text(),
+    prelude=PRELUDE,
 )

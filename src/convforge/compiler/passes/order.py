@@ -38,8 +38,9 @@ PASSES: tuple[Pass, ...] = (
 )
 
 
-# Pairs are of float32; quantize takes the convolutions of a network one by one.
-BEFORE_BYTES = PASSES[:-1]
+# Pairs are of float32; quantize takes the convolutions of a network one by one, and so do the
+# kernels of bfloat16.
+WITHOUT_PAIRS = PASSES[:-1]
 
 
 def run_passes(

@@ -1,19 +1,20 @@
-"""Claim: networks of bytes are faster than in any other engine at its best, and as near to float32.
+"""Claim: networks of bytes, and of bfloat16, are faster than in any other engine, and as exact.
 
 Networks of the catalogue with random weights, settled on random inputs, at their own resolution;
 one image, one JSON line a network and number of threads: medians and minima in ms by turns in one
-run. All are calibrated with the same random inputs: OpenVINO by NNCF's post-training quantization
-(`openvino int8`, and with bfloat16 for what it leaves: `openvino int8 bf16`; `openvino bf16` is the
-network as it is with that hint), ONNX Runtime by its own. `ratio` is the fastest other engine's
-minimum, of any precision, to convforge's; `error` the root of the mean square of what the outputs
-are off those of float32, of the outputs' own, over eight other inputs: it compares engines, for
-networks that learned nothing magnify every rounding. `--photos FOLDER --classifier FILE` measures
-what a trained classifier loses instead.
+run. Networks of bytes are calibrated with the same random inputs: OpenVINO's by NNCF's
+post-training quantization (`openvino int8`, and with bfloat16 for what it leaves: `openvino int8
+bf16`; `openvino bf16` is the network as it is with that hint), ONNX Runtime's by its own. `ratio`
+is the fastest other engine's minimum, of any precision, to that of convforge's int8, `ratio_bf16`
+OpenVINO's minimum in bfloat16 to convforge's; `error` the root of the mean square of what the
+outputs are off those of float32, of the outputs' own, over eight other inputs: it compares engines,
+for networks that learned nothing magnify every rounding. `--photos FOLDER --classifier FILE`
+measures what a trained classifier loses instead, in the `--precision` named.
 
     pip install "convforge[train,compile,bench]" nncf
-    python benchmarks/int8.py --threads 1 2 >> benchmarks/results/int8.jsonl
-    python benchmarks/int8.py table benchmarks/results/int8.jsonl
-    python benchmarks/int8.py --classifier cats.safetensors --photos photos/ >> …
+    python benchmarks/precision.py --threads 1 2 >> benchmarks/results/precision.jsonl
+    python benchmarks/precision.py table benchmarks/results/precision.jsonl
+    python benchmarks/precision.py --classifier cats.safetensors --photos photos/ >> …
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from convforge.compiler.backend.target import Precision
     from convforge.compiler.models import Model
 
     Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -65,6 +67,7 @@ def main() -> None:
     parser.add_argument("--engines", nargs="+", default=[*ENGINES])
     parser.add_argument("--classifier", type=Path)
     parser.add_argument("--photos", type=Path)
+    parser.add_argument("--precision", choices=["int8", "bf16"], default="int8")
     arguments = parser.parse_args()
     if arguments.what == "table":
         print(table([json.loads(line) for line in arguments.lines.read_text().splitlines()]))
@@ -72,7 +75,8 @@ def main() -> None:
     common = {"machine": machine(), "convforge": __version__}
     common["date"] = time.strftime("%Y-%m-%d", time.gmtime())
     if arguments.classifier is not None:
-        print(json.dumps({**common, **accuracy(arguments.classifier, arguments.photos)}))
+        found = accuracy(arguments.classifier, arguments.photos, arguments.precision)
+        print(json.dumps({**common, **found}))
         return
     for network in arguments.networks:
         with tempfile.TemporaryDirectory() as name:
@@ -80,12 +84,12 @@ def main() -> None:
                 print(json.dumps({**common, **line}), flush=True)
 
 
-def accuracy(classifier: Path, photos: Path) -> dict[str, Any]:
-    """What a classifier of bytes answers beside the one of float32, and what its layers are."""
+def accuracy(classifier: Path, photos: Path, precision: Precision) -> dict[str, Any]:
+    """What a classifier of a precision answers beside the one of float32."""
     with tempfile.TemporaryDirectory() as name:
-        file = Path(name) / "int8.so"
+        file = Path(name) / "rounded.so"
         start = time.perf_counter()
-        artifact = build(classifier, file, precision="int8", calibrate=str(photos))
+        artifact = build(classifier, file, precision=precision, calibrate=str(photos))
         seconds = time.perf_counter() - start
         card = Runtime(file).card
     record = {**(artifact.quantization or {}), "uri": photos.name}
@@ -101,10 +105,14 @@ def compare(network: str, folder: Path, arguments: argparse.Namespace) -> list[d
     assert model.expected is not None
     truth = [model.expected(x) for x in others]
     shape = model.graph.input_shape
-    build(model.module, folder / "int8.so", input_shape=shape, precision="int8", calibrate=inputs)
+    own: dict[str, Any] = {"int8": {"calibrate": inputs}, "bf16": {}}
+    for name, more in own.items():
+        build(model.module, folder / f"{name}.so", input_shape=shape, precision=name, **more)
     lines = []
     for threads in arguments.threads:
-        runs: dict[str, Run] = {"convforge int8": Runtime(folder / "int8.so", threads=threads).run}
+        runs: dict[str, Run] = {
+            f"convforge {name}": Runtime(folder / f"{name}.so", threads=threads).run for name in own
+        }
         skipped = {}
         for name in arguments.engines:
             try:
@@ -120,7 +128,7 @@ def compare(network: str, folder: Path, arguments: argparse.Namespace) -> list[d
                 "skipped": skipped,
             }
         )
-        lines[-1]["ratio"] = ratio(lines[-1]["engines"])
+        lines[-1] |= ratios(lines[-1]["engines"])
     return lines
 
 
@@ -146,10 +154,17 @@ def settled(net: Any, inputs: NDArray[np.float32]) -> Any:
     return net.eval()
 
 
-def ratio(engines: dict[str, dict[str, float]]) -> float | None:
-    """Of the fastest other engine's minimum to that of convforge's network of bytes."""
-    peers = [one["min_ms"] for name, one in engines.items() if not name.startswith("convforge")]
-    return round(min(peers) / engines["convforge int8"]["min_ms"], 3) if peers else None
+def ratios(engines: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Of other engines' minima to those of convforge's."""
+    peers = {name: one["min_ms"] for name, one in engines.items() if "convforge" not in name}
+    found = {}
+    if peers:
+        fastest = min(peers.values())
+        found["ratio"] = round(fastest / engines["convforge int8"]["min_ms"], 3)
+    if "openvino bf16" in peers:
+        own = engines["convforge bf16"]["min_ms"]
+        found["ratio_bf16"] = round(peers["openvino bf16"] / own, 3)
+    return found
 
 
 def timed(
@@ -267,19 +282,20 @@ ENGINES: dict[str, Callable[..., Run]] = {
 
 
 def table(lines: list[dict[str, Any]]) -> str:
-    """Markdown: minima in ms, the ratio to the fastest other engine, errors."""
-    names = ["convforge int8", *ENGINES]
-    rows = [f"| network | threads | {' | '.join(names)} | ratio | errors |"]
-    rows += ["|---|--:|" + "--:|" * (len(names) + 1) + "---|"]
+    """Markdown: minima in ms, the ratios to other engines, errors of convforge and OpenVINO."""
+    names = ["convforge int8", "convforge bf16", *ENGINES]
+    rows = [f"| network | threads | {' | '.join(names)} | ratio | bf16 | int8 off | bf16 off |"]
+    rows += ["|---|--:|" + "--:|" * (len(names) + 2) + "---|---|"]
     for line in lines:
         if "engines" not in line:
             continue
         found = line["engines"]
         cells = [f"{found[name]['min_ms']:.2f}" if name in found else "-" for name in names]
-        peers = [one["error"] for name, one in found.items() if "int8" in name]
-        errors = " / ".join(f"{100 * error:.1f} %" for error in peers[:2])
-        cells = [line["network"], str(line["threads"]), *cells, f"{line['ratio']:.2f}", errors]
-        rows.append(f"| {' | '.join(cells)} |")
+        cells += [f"{line[key]:.2f}" if key in line else "-" for key in ("ratio", "ratio_bf16")]
+        for kind in ("int8", "bf16"):
+            pair = [found.get(f"{engine} {kind}") for engine in ("convforge", "openvino")]
+            cells.append(" / ".join(f"{100 * one['error']:.1f} %" for one in pair if one))
+        rows.append(f"| {' | '.join([line['network'], str(line['threads']), *cells])} |")
     return "\n".join(rows)
 
 

@@ -35,8 +35,8 @@ class Artifact:
     `arena_bytes` is what each predicting thread holds, `arena_lower_bound` the least that any plan
     could reach for these layers. `weights` is "given", or "random" for an untrained network;
     `precision` is what they are kept in, `quantization` what was measured of a network of int8.
-    `deviation`, of a web page, is how far off the model its
-    outputs are in the self-test, as a share of the largest one.
+    `deviation`, of a web page that is not int8, is how far off the model its outputs are in the
+    self-test, as a share of the largest one.
     """
 
     path: Path
@@ -100,18 +100,21 @@ def compile(  # noqa: A001  (the public verb)
         )
     options = PageOptions.of(precision, examples)
     check_options(options, target=chosen)
-    check_calibration(precision, calibrate, target=chosen, max_drop=max_drop)
+    check_calibration(precision, calibrate, max_drop=max_drop)
     observe = _observer(dump, progress)
     observe("start", None)
     found = read_model(model, input_shape=input_shape, weights=weights)
     choice = None
     if calibrate is not None:
-        choice = quantize_model(found, calibrate, max_drop=max_drop, report=progress)
+        choice = quantize_model(found, calibrate, chosen, max_drop=max_drop, report=progress)
         found = as_measured(found, choice)
+    quality: dict[str, Any] = {"precision": precision}
+    quality["quantization"] = choice.record if choice else None
     if chosen.form == "page":
+        options = replace(options, bytes=choice.options if choice else None)
         compiled, page = save_web_page(found, destination, options=options, observe=observe)
         artifact = _artifact(destination, found, compiled, target=chosen)
-        return replace(artifact, precision=page.precision, deviation=page.deviation)
+        return replace(artifact, deviation=page.deviation, **quality)
     compiled = compile_graph(
         found.graph,
         card=found.card,
@@ -129,7 +132,7 @@ def compile(  # noqa: A001  (the public verb)
         destination, target=chosen, card=found.card, sources=compiled.sources, built=built
     )
     artifact = _artifact(written, found, compiled, target=chosen, threads=threads)
-    return replace(artifact, precision=precision, quantization=choice.record if choice else None)
+    return replace(artifact, **quality)
 
 
 def _target(name: str, precision: Precision) -> Target:

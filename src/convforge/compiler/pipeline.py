@@ -10,7 +10,7 @@ from convforge.compiler.backend.emit import emit_sources, plan_arena
 from convforge.compiler.backend.program import build_program
 from convforge.compiler.backend.schedule import build_schedule
 from convforge.compiler.backend.selftest import ROUNDED_TOLERANCE, TOLERANCE, make_selftest
-from convforge.compiler.backend.target import for_bytes
+from convforge.compiler.backend.target import for_bytes, largest_byte
 from convforge.compiler.backend.toolchain import build_library
 from convforge.compiler.ir.reference import evaluate
 from convforge.compiler.ir.verify import verify
@@ -36,10 +36,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ByteOptions:
-    """What a network of bytes needs: the range of every value, and which nodes stay in float32."""
+    """What a network of bytes needs: the range of every value, and which nodes stay in float32.
+
+    `top` is the largest byte of a map.
+    """
 
     ranges: Mapping[str, tuple[float, float]]
     keep: tuple[str, ...] = ()
+    top: int = 255
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,8 @@ def compile_graph(
     `flags` go to the C compiler too (sanitizers, warnings). `observe` is called with the name of
     each step and what it gave.
 
-    Raises UnsupportedError where the graph's input or output is not what the card says.
+    Raises UnsupportedError where the graph's input or output is not what the card says, or where
+    the target has no bytes as large as the options'.
     """
     observe("graph", graph)
     optimized, tolerance = run_passes(graph, _passes(options), observe=observe), TOLERANCE
@@ -91,6 +96,7 @@ def compile_graph(
         optimized, tolerance = round_weights(optimized), ROUNDED_TOLERANCE
         observe("round_weights", optimized)
     if options is not None:
+        _check_bytes(options, target)
         optimized, target = _with_bytes(optimized, options), for_bytes(target)
         observe("quantize", optimized)
         expected = expected or partial(evaluate, optimized)
@@ -132,9 +138,17 @@ def _passes(options: ByteOptions | None) -> tuple[Pass, ...]:
 
 
 def _with_bytes(graph: Graph, options: ByteOptions) -> Graph:
-    changed = quantize(graph, options.ranges, keep=options.keep)
+    changed = quantize(graph, options.ranges, keep=options.keep, top=options.top)
     verify(changed)
     return changed
+
+
+def _check_bytes(options: ByteOptions, target: Target) -> None:
+    if options.top > largest_byte(target):
+        raise UnsupportedError(
+            f"target {target.name} has bytes from 0 to {largest_byte(target)}, and these values "
+            f"are calibrated for 0 to {options.top}; calibrate with that top"
+        )
 
 
 def _check_ends(graph: Graph, card: Card) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convforge.compiler.backend.target import largest_byte
 from convforge.errors import InputError
 from convforge.quantization.search import Choice, calibrate_with, choose
 
@@ -35,7 +36,6 @@ def check_calibration(
     precision: Precision,
     calibrate: str | PathLike[str] | Array | None,
     *,
-    target: Target,
     max_drop: float,
 ) -> None:
     """Raise InputError, before any work, where one is given without the other."""
@@ -50,20 +50,20 @@ def check_calibration(
         )
     if not (math.isfinite(max_drop) and 0 <= max_drop <= 1):
         raise InputError(f"compile: max_drop is {max_drop}; expected a share from 0 to 1")
-    if precision == "int8" and target.form == "page":
-        raise InputError("compile: target html has no networks of int8; float16 has half the bytes")
 
 
 def quantize_model(
     model: Model,
     calibrate: str | PathLike[str] | Array,
+    target: Target,
     *,
     max_drop: float,
     report: Callable[[int, int, str], None] | None,
 ) -> Choice:
     """Ranges, and what of a network stays in float32. Raises as `quantization.search` does."""
+    top = largest_byte(target)
     if isinstance(calibrate, np.ndarray):
-        return calibrate_with(model.graph, calibrate)
+        return calibrate_with(model.graph, calibrate, top=top)
     if model.card is None:
         raise InputError(
             f"{model.name}: is a bare network, without the preprocessing that images need; give "
@@ -72,4 +72,4 @@ def quantize_model(
         )
     more = {} if report is None else {"report": report}
     data = os.fspath(calibrate)
-    return choose(model.graph, model.card, data=data, max_drop=max_drop, **more)
+    return choose(model.graph, model.card, data=data, max_drop=max_drop, top=top, **more)

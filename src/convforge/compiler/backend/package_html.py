@@ -49,7 +49,7 @@ class Page:
 
     `relaxed` is the module for engines that have relaxed SIMD, `module` that for all others.
     `deviation` is the largest deviation of an output of the self-test, as a share of the largest
-    output, that rounding the weights to `precision` costs.
+    output, that rounding the weights to `precision` costs; None of int8.
     """
 
     card: Card
@@ -57,7 +57,7 @@ class Page:
     relaxed: bytes
     weights: Array
     precision: str
-    deviation: float
+    deviation: float | None
     examples: tuple[Path, ...] = ()
 
 

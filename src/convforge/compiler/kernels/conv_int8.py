@@ -88,6 +88,11 @@ def looked_up(layer: Layer) -> bool:
     return layer.constants[-1].shape == (256,) and len(layer.constants) == 5
 
 
+def largest(layer: Layer) -> int:
+    """The largest byte of the result, before it is looked up."""
+    return 255 if looked_up(layer) else layer.number("top")
+
+
 def _refuses(layer: Layer) -> str | None:
     if layer.node.op not in OPS:
         return "not a convolution of bytes"
@@ -170,6 +175,7 @@ def _emit(layer: Layer, out: Writer) -> None:
         ".tile.sums.plane": math.prod(layer.output[2:]) * LANES,
         ".tile.addend": layer.node.attrs.get("addend", 0),
         ".tile.found": int(looked_up(layer)),
+        ".tile.largest": largest(layer),
         ".tiles": f"{{CF_CUT(int8_1, {plan.cut}), CF_CUT(int8_2, {plan.cut})}}",
         ".step": plan.step,
         ".vectors": conv.vectors,

@@ -11,7 +11,7 @@
 typedef struct {
     int height, width, top, left; /* of the map, of its border */
     int rows, columns;            /* of the output */
-    int channels, zero_in, found;
+    int channels, zero_in, found, largest;
     long weights, more; /* floats of a block */
 } cf_filter_int8;
 
@@ -96,6 +96,7 @@ CF_INLINE void cf_filter_quads(const cf_filter_int8 *f, const int kh, const int 
             }
     const __m512i shift = _mm512_loadu_si512(more + 64 + 16 * j);
     const __m512i by = _mm512_loadu_si512(more + 128 + 16 * j);
+    const __m512i top = _mm512_set1_epi8((char)f->largest);
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     CF_UNROLL
     for (int g = 0; g < together; g++) {
@@ -106,7 +107,7 @@ CF_INLINE void cf_filter_quads(const cf_filter_int8 *f, const int kh, const int 
             const __m512i *s = &sum[g][p];
             const __m512i a = cf_scaled(s[0], s[1], shift, shift, by);
             const __m512i b = cf_scaled(s[2], s[3], shift, shift, by);
-            __m512i bytes = _mm512_packus_epi16(a, b);
+            __m512i bytes = _mm512_min_epu8(_mm512_packus_epi16(a, b), top);
             if (f->found)
                 bytes = cf_look_up(more + 192, bytes);
             bytes = _mm512_permutexvar_epi32(order, bytes);
@@ -188,7 +189,7 @@ CF_INLINE void cf_filter_rows(const cf_filter_int8 *f, const int kh, const int k
             }
             const __m256i e = cf_scaled(low, high, cf_load_wide(halves[1][0]),
                                         cf_load_wide(halves[1][1]), cf_load_wide(by));
-            cf_store_sixteen(y + ((long)first * f->columns + i) * 16 + 4 * j, e, table);
+            cf_store_sixteen(y + ((long)first * f->columns + i) * 16 + 4 * j, e, f->largest, table);
         }
     }
 }
@@ -229,7 +230,7 @@ CF_INLINE void cf_filter_rows(const cf_filter_int8 *f, const int kh, const int k
                         sum += f->zero_in * taps[r * kw + q];
                 }
             cf_byte *to = (cf_byte *)(void *)(y + ((long)first * f->columns + i) * 16) + n;
-            cf_store_bytes(to, cf_rounded(cf_shorts(sum >> shift), scale));
+            cf_store_bytes(to, cf_rounded(cf_shorts(sum >> shift), scale), f->largest);
             if (f->found)
                 for (int lane = 0; lane < CF_LANES; lane++)
                     to[lane] = table[to[lane]];

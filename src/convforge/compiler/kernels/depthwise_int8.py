@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convforge.compiler.kernels import conv_int8
-from convforge.compiler.kernels.conv_int8 import as_floats, looked_up
+from convforge.compiler.kernels.conv_int8 import as_floats, largest, looked_up
 from convforge.compiler.kernels.family import BYTES, LANES, Kernel, Layer, Layout
 
 if TYPE_CHECKING:
@@ -110,6 +110,7 @@ def _emit(layer: Layer, out: Writer) -> None:
         "zero_in": layer.number("zero_in"),
         "channels": layer.output[1],
         "found": int(looked_up(layer)),
+        "largest": largest(layer),
         "weights": 4 * kw * _quads(layer) * together * LANES,
         "more": 3 * BYTES + BYTES * looked_up(layer),
     }

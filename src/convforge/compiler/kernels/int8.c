@@ -18,6 +18,7 @@ typedef struct {
     cf_sums sums; /* what a tile is told comes first: it is given a cf_tile's arguments */
     int addend;   /* scale of what is added, in 4096ths of the result's */
     int found;    /* whether the result is looked up */
+    int largest;  /* byte, of what is looked up 255 */
 } cf_int8;
 
 /* What follows the weights of a unit of 32 outputs: its biases and shifts, its multipliers as the
@@ -54,9 +55,9 @@ CF_INLINE cf_ints cf_between(cf_ints low, cf_ints x, cf_ints high)
     return (low & below) | (high & above) | (x & ~(below | above));
 }
 
-CF_INLINE void cf_store_bytes(void *p, cf_ints x)
+CF_INLINE void cf_store_bytes(void *p, cf_ints x, int top)
 {
-    const cf_bytes bytes = __builtin_convertvector(cf_between(cf_each(0), x, cf_each(255)), cf_bytes);
+    const cf_bytes bytes = __builtin_convertvector(cf_between(cf_each(0), x, cf_each(top)), cf_bytes);
     memcpy(p, &bytes, sizeof bytes);
 }
 
@@ -109,10 +110,10 @@ CF_INLINE __m256i cf_load_wide(const void *p)
     return _mm256_loadu_si256(p);
 }
 
-CF_INLINE void cf_store_sixteen(void *p, __m256i shorts, const cf_byte *table)
+CF_INLINE void cf_store_sixteen(void *p, __m256i shorts, int top, const cf_byte *table)
 {
     const __m256i bytes = _mm256_permute4x64_epi64(_mm256_packus_epi16(shorts, shorts), 0xd8);
-    _mm_storeu_si128(p, _mm256_castsi256_si128(bytes));
+    _mm_storeu_si128(p, _mm_min_epu8(_mm256_castsi256_si128(bytes), _mm_set1_epi8((char)top)));
     cf_byte *to = p;
     if (table)
         for (int n = 0; n < 16; n++)

@@ -108,8 +108,7 @@ def compile(  # noqa: A001  (the public verb)
     if calibrate is not None:
         choice = quantize_model(found, calibrate, chosen, max_drop=max_drop, report=progress)
         found = as_measured(found, choice)
-    quality: dict[str, Any] = {"precision": precision}
-    quality["quantization"] = choice.record if choice else None
+    quality: dict[str, Any] = {"precision": precision, "quantization": choice and choice.record}
     if chosen.form == "page":
         options = replace(options, bytes=choice.options if choice else None)
         compiled, page = save_web_page(found, destination, options=options, observe=observe)

@@ -103,9 +103,7 @@ def _refusal(tried: list[float], *, kept: int, max_drop: float) -> str:
     )
 
 
-def _options(
-    ranges: Mapping[str, Range], *, top: int, keep: tuple[str, ...] = ()
-) -> ByteOptions:
+def _options(ranges: Mapping[str, Range], *, top: int, keep: tuple[str, ...] = ()) -> ByteOptions:
     return ByteOptions({name: (one.low, one.high) for name, one in ranges.items()}, keep, top)
 
 

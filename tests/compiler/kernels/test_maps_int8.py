@@ -65,7 +65,9 @@ def test_every_level_gives_the_same_bits(
 
 
 def test_halves_go_to_the_even_number(make_maps, run_layers):
-    layer = make_maps("quantize", (1, 1, 1, 8), layouts=(P, B), **{**SCALE, "scale": 1.0, "zero": 10})
+    layer = make_maps(
+        "quantize", (1, 1, 1, 8), layouts=(P, B), **{**SCALE, "scale": 1.0, "zero": 10}
+    )
     x = np.float32([-3.5, -2.5, -0.5, 0.5, 1.5, 2.5, 1e9, -1e9]).reshape(1, 1, 1, 8)
     (result,) = run_layers([layer], [[x]], kernels=[KERNEL])
     assert result.reshape(-1).tolist() == [6, 8, 10, 10, 12, 12, 255, 0]

@@ -191,7 +191,7 @@ CF_INLINE void cf_int8_tile(const int pixels, const int panels, const int step, 
         }
     }
 }
-#else
+#elif !defined(CF_WEB)
 /* The sums of a tile in the order of the weights. */
 CF_INLINE void cf_int8_sums(const int pixels, const int panels, const int step, const cf_sums *s,
                             const float *restrict x, const float *restrict w,
@@ -283,6 +283,10 @@ CF_CALLED void cf_conv_int8_units(const cf_conv_int8 *c, const float *x, const f
 {
     const int parts = (c->vectors + 1) / 2;
     int copied = -1;
+#ifdef CF_WEB
+    cf_ready ready;
+    int known = -1;
+#endif
     for (int unit = begin; unit < end; unit++) {
         const int first = unit / parts * c->chunk, part = unit % parts;
         const int rows = c->rows - first < c->chunk ? c->rows - first : c->chunk;
@@ -291,6 +295,13 @@ CF_CALLED void cf_conv_int8_units(const cf_conv_int8 *c, const float *x, const f
         copied = first;
         const float *from = work ? work : x + first * c->pitch;
         const cf_cut *cut = &c->tiles[2 * part + 1 < c->vectors];
+        const float *parameters = more + (long)part * c->more;
+#ifdef CF_WEB
+        if (part != known)
+            cf_order_outputs(&ready, 2 * part + 1 < c->vectors ? 2 : 1, c->tile.found, parameters);
+        known = part;
+        parameters = (const void *)&ready;
+#endif
         const long at = part / 2 * c->tile.sums.plane + part % 2 * 8 + (long)first * c->columns * 16;
         for (int h = 0; h < rows; h++)
             for (int column = 0; column < c->columns;) {
@@ -298,7 +309,7 @@ CF_CALLED void cf_conv_int8_units(const cf_conv_int8 *c, const float *x, const f
                 const int pixels = cf_next_tile(cut, c->columns - column, &tile);
                 const long to = at + ((long)h * c->columns + column) * 16;
                 tile(&c->tile.sums, from + h * c->pitch + (long)column * c->step,
-                     w + part * c->tile.sums.weights, more + (long)part * c->more,
+                     w + part * c->tile.sums.weights, parameters,
                      addend ? addend + to : NULL, y + to);
                 column += pixels;
             }

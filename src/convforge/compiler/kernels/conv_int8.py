@@ -204,5 +204,7 @@ KERNEL = Kernel(
     layouts=_layouts,
     workspace=lambda layer: _Conv(layer).plan.workspace,
     units=lambda layer: _Conv(layer).plan.chunks * -(-_Conv(layer).vectors // 2),
-    prelude=PRELUDE + files(__package__).joinpath("conv_int8.c").read_text(),
+    prelude=PRELUDE
+    + files(__package__).joinpath("conv_int8_web.c").read_text()
+    + files(__package__).joinpath("conv_int8.c").read_text(),
 )

@@ -209,6 +209,24 @@ CF_INLINE void cf_sum_up(const __m512i *sum, int32_t *total)
     _mm512_storeu_si512(total, _mm512_add_epi32(_mm512_add_epi32(sum[0], sum[1]),
                                                 _mm512_add_epi32(sum[2], sum[3])));
 }
+#elif defined(CF_WEB)
+typedef cf_four cf_sums16[4];
+
+CF_INLINE void cf_add_words(cf_four *sum, int words, const float *x, const float *w)
+{
+    for (int k = 0; k < words; k++) {
+        const cf_four word = cf_load_word(x + k);
+        CF_UNROLL
+        for (int v = 0; v < 4; v++)
+            cf_dots(0, &sum[v], word, cf_load_four(w + k * 16 + v * 4));
+    }
+}
+
+CF_INLINE void cf_sum_up(const cf_four *sum, int32_t *total)
+{
+    for (int v = 0; v < 4; v++)
+        wasm_v128_store(total + 4 * v, cf_whole(sum[v]));
+}
 #else
 typedef cf_ints cf_sums16[CF_VECTORS];
 

@@ -150,6 +150,23 @@ CF_CALLED void cf_gate_int8(int channels, long cells, int zero_in, int zero, int
                 _mm512_add_epi16(_mm512_mulhrs_epi16(fine_b, round), out));
             _mm512_storeu_si512(to + i * 64, _mm512_permutexvar_epi64(order, _mm512_min_epu8(bytes, most)));
         }
+#elif defined(CF_WEB)
+        const v128_t in = wasm_i16x8_splat((short)zero_in), out = wasm_i16x8_splat((short)zero);
+        const v128_t round = wasm_i16x8_splat(1 << 11), most = wasm_i8x16_splat((signed char)top);
+        const int used = channels - block * 64 < 64 ? channels - block * 64 : 64;
+        for (int n = 0; n < used; n += 16) {
+            const v128_t first = wasm_v128_load(by + n), second = wasm_v128_load(by + n + 8);
+            for (long i = n; i < cells * 64; i += 64) {
+                const v128_t both = wasm_v128_load(from + i);
+                v128_t a = wasm_i16x8_sub(wasm_u16x8_extend_low_u8x16(both), in);
+                v128_t b = wasm_i16x8_sub(wasm_u16x8_extend_high_u8x16(both), in);
+                a = cf_shares(cf_shares(wasm_i16x8_shl(a, 7), first), round);
+                b = cf_shares(cf_shares(wasm_i16x8_shl(b, 7), second), round);
+                const v128_t bytes =
+                    wasm_u8x16_narrow_i16x8(wasm_i16x8_add(a, out), wasm_i16x8_add(b, out));
+                wasm_v128_store(to + i, wasm_u8x16_min(bytes, most));
+            }
+        }
 #else
         for (int n = 0; n < 64; n += CF_LANES) {
             cf_ints each;

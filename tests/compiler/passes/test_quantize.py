@@ -104,9 +104,9 @@ def test_bytes_of_seven_bits_have_steps_twice_as_wide(near, convolution, draw):
 
 
 def test_no_shift_is_longer_than_16_bits(make_graph, draw, ranges_of):
-    weight = draw(6, 3, 3, 3)
-    weight[0] /= 1e6
-    graph = make_graph(Node("a", "conv2d", ("x", "w", "b"), SAME), w=weight, b=draw(6))
+    weight, bias = draw(6, 3, 3, 3), draw(6)
+    weight[0], bias[0] = weight[0] / 1e6, 0  # so little that 29 bits could go
+    graph = make_graph(Node("a", "conv2d", ("x", "w", "b"), SAME, RELU), w=weight, b=bias)
     x = draw(*graph.input_shape)
     after = quantize(graph, ranges_of(graph, x))
     shift = after.constants[after.nodes[1].inputs[-1]]

@@ -42,7 +42,7 @@ class Choice:
     record: dict[str, Any]
 
 
-def calibrate_with(graph: Graph, inputs: Array, *, top: int) -> Choice:
+def calibrate_with(graph: Graph, inputs: Array, *, top: int = 255) -> Choice:
     """The ranges of a bare network on inputs float32 [N, C, H, W]; nothing is measured.
 
     `top` is the largest byte of a map, here and below.
@@ -65,7 +65,7 @@ def choose(
     *,
     data: str,
     max_drop: float,
-    top: int,
+    top: int = 255,
     report: Callable[[int, int, str], None] = lambda _done, _all, _what: None,
 ) -> Choice:
     """Ranges from, and accuracy on, a data set of a classifier's.

@@ -1,13 +1,14 @@
 """Claim: a compiled network beats onnxruntime-web in a web page, in one file that opens at once.
 
-speed   networks with random weights at 224x224, float32, one thread, in Chromium: ms of a run of
-        convforge's module (with relaxed SIMD, as pages load it, and without) and of
-        onnxruntime-web's, by turns: a round opens each in a page of its own, runs it WARM_UP times
-        and then times RUNS; median and minimum of all rounds, beside them the largest difference
-        to the native artifact, of the largest output. One JSON line a network.
-page    a classifier of photographs as one HTML file with float16 weights: bytes, and ms from
-        opening the file, offline, to its answer about the picture in it, median and minimum of
-        ROUNDS; float32 weights beside it.
+speed   networks with random weights at 224x224, one thread, in Chromium: ms of a run of
+        convforge's module in float32 and in int8 (with relaxed SIMD, as pages load it, and
+        without), and of onnxruntime-web's in float32, by turns: a round opens each in a page of its
+        own, runs it WARM_UP times and then times RUNS; median and minimum of all rounds, beside
+        them the largest difference to the native artifact of that precision, of the largest
+        output. int8 is calibrated with CALIBRATION random inputs. One JSON line a network.
+page    a classifier of photographs as one HTML file of each precision: bytes, and ms from opening
+        the file, offline, to its answer about the picture in it, median and minimum of 3 ROUNDS,
+        by turns.
 
     npm install onnxruntime-web        # version 1.30 was measured
     pip install "convforge[train,compile,bench,dev]"
@@ -42,11 +43,12 @@ from convforge.card import Card
 from convforge.classifier import Classifier
 from convforge.compiler.backend.package import save_artifact
 from convforge.compiler.backend.selftest import make_input
-from convforge.compiler.backend.target import HTML_RELAXED, WASM32
+from convforge.compiler.backend.target import HTML_RELAXED, WASM32, largest_byte, native
 from convforge.compiler.compilation import compile as build
 from convforge.compiler.models import read_model
 from convforge.compiler.pipeline import compile_graph
 from convforge.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
+from convforge.quantization.search import calibrate_with
 from convforge.runtime import Runtime
 from convforge.version import __version__
 
@@ -55,12 +57,18 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
+    from convforge.compiler.backend.target import Precision, Target
+
 NETWORKS = ("mobilenet_v2", "efficientnet_b0", "resnet18", "resnet50")
-ROUNDS, WARM_UP, RUNS = 3, 20, 20
-TARGETS = {
-    "convforge": replace(WASM32, levels=HTML_RELAXED.levels),
-    "convforge, without relaxed SIMD": WASM32,
+ROUNDS, WARM_UP, RUNS, CALIBRATION = 3, 40, 20, 8
+RELAXED = replace(WASM32, levels=HTML_RELAXED.levels)
+MODULES: dict[str, tuple[Target, Precision]] = {
+    "convforge": (RELAXED, "float32"),
+    "convforge, without relaxed SIMD": (WASM32, "float32"),
+    "convforge int8": (RELAXED, "int8"),
+    "convforge int8, without relaxed SIMD": (WASM32, "int8"),
 }
+PRECISIONS: tuple[Precision, ...] = ("int8", "float16", "float32")
 
 TIME = """
     for (let i = 0; i < warmUp; i++) await run();
@@ -119,21 +127,22 @@ def speed(browser: Browser, network: str, dist: Path, folder: Path) -> dict[str,
     served = folder / network
     served.mkdir()
     expected = prepare(network, dist, served)
-    times: dict[str, list[float]] = {name: [] for name in (*TARGETS, "onnxruntime-web")}
+    times: dict[str, list[float]] = {name: [] for name in (*MODULES, "onnxruntime-web")}
     errors = {}
     with serving(served) as address:
         for _ in range(ROUNDS):
             for number, name in enumerate(times):
                 page = browser.new_page()
                 page.goto(f"{address}/index.html")
-                ours = name in TARGETS
+                ours = name in MODULES
                 file = f"/{number}.wasm" if ours else "/model.onnx"
                 asked = {"file": file, "warmUp": WARM_UP, "runs": RUNS}
                 found = page.evaluate(OURS if ours else THEIRS, asked)
                 page.close()
                 times[name] += found["times"]
-                off = np.abs(np.float32(found["output"]) - expected).max()
-                errors[name] = float(off / np.abs(expected).max())
+                truth = expected[MODULES[name][1] if ours else "float32"]
+                off = np.abs(np.float32(found["output"]) - truth).max()
+                errors[name] = float(off / np.abs(truth).max())
     engines = {
         name: {
             "median_ms": round(statistics.median(spent), 2),
@@ -143,27 +152,41 @@ def speed(browser: Browser, network: str, dist: Path, folder: Path) -> dict[str,
         for name, spent in times.items()
     }
     ratios = {
-        key: round(engines["onnxruntime-web"][key] / engines["convforge"][key], 2)
-        for key in ("median_ms", "min_ms")
+        name: {
+            key: round(engines["onnxruntime-web"][key] / engines[name][key], 2)
+            for key in ("median_ms", "min_ms")
+        }
+        for name in ("convforge", "convforge int8")
     }
     return {"what": "speed", "network": network, "engines": engines, "ratios": ratios}
 
 
-def prepare(network: str, dist: Path, folder: Path) -> np.ndarray[Any, Any]:
-    """All that a page of the network asks for; what the native artifact computes."""
+def prepare(network: str, dist: Path, folder: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """All that a page of the network asks for; what native artifacts compute, by precision."""
     model = read_model(network)
-    for number, target in enumerate(TARGETS.values()):
-        compiled = compile_graph(model.graph, target=target, expected=model.expected)
+    shape = model.graph.input_shape
+    inputs = np.random.default_rng(0).standard_normal((CALIBRATION, *shape[1:]), np.float32)
+    options = calibrate_with(model.graph, inputs, top=largest_byte(WASM32)).options
+    asked: dict[str, dict[str, Any]] = {
+        "float32": {"expected": model.expected},
+        "int8": {"options": options},
+    }
+    for number, (target, precision) in enumerate(MODULES.values()):
+        compiled = compile_graph(model.graph, target=target, **asked[precision])
         save_artifact(compiled.library, folder / f"{number}.wasm")
     shutil.copy(str(files("convforge.serving") / "page" / "classifier.js"), folder)
     for file in dist.glob("ort*wasm*"):
         shutil.copy(file, folder)
     onnx.save(onnx.load(_onnx_file(model, folder)), folder / "model.onnx")  # weights in it
-    build(network, folder / "net.so")
-    x = make_input(model.graph.input_shape, None)
+    x = make_input(shape, None)
     (folder / "input.bin").write_bytes(x.tobytes())
     (folder / "index.html").write_text("<!doctype html><title>speed</title>")
-    return Runtime(folder / "net.so").run(x)[0]
+    found = {}
+    for precision, more in asked.items():
+        path = folder / f"{precision}.so"
+        save_artifact(compile_graph(model.graph, target=native(), **more).library, path)
+        found[precision] = Runtime(path).run(x)[0]
+    return found
 
 
 class serving:  # noqa: N801  (a context manager that reads as a verb)
@@ -200,17 +223,28 @@ def pages(browser: Browser, folder: Path) -> Iterator[dict[str, Any]]:
     picture = folder / "picture.jpg"
     draw = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
     Image.fromarray(draw).resize((640, 480), Image.Resampling.BICUBIC).save(picture)
-    for precision in ("float16", "float32"):
-        file = folder / f"{precision}.html"
-        build(untrained(), file, target="html", precision=precision, examples=[picture])
-        spent = [first_answer(browser, file) for _ in range(3 * ROUNDS)]
+    spent: dict[Precision, list[float]] = {precision: [] for precision in PRECISIONS}
+    inputs = np.random.default_rng(0).standard_normal((CALIBRATION, 3, 224, 224), np.float32)
+    for precision in PRECISIONS:
+        build(
+            untrained(),
+            folder / f"{precision}.html",
+            target="html",
+            precision=precision,
+            calibrate=inputs if precision == "int8" else None,
+            examples=[picture],
+        )
+    for _ in range(3 * ROUNDS):
+        for precision, times in spent.items():
+            times.append(first_answer(browser, folder / f"{precision}.html"))
+    for precision, times in spent.items():
         yield {
             "what": "page",
             "network": "mobilenet_v2",
             "precision": precision,
-            "file_bytes": file.stat().st_size,
-            "median_ms": round(statistics.median(spent)),
-            "min_ms": round(min(spent)),
+            "file_bytes": (folder / f"{precision}.html").stat().st_size,
+            "median_ms": round(statistics.median(times)),
+            "min_ms": round(min(times)),
         }
 
 

@@ -100,6 +100,7 @@ VAGUE = {"base", "common", "helper", "helpers", "manager", "misc", "tools", "uti
 TEST_FILES_OF_NO_MODULE = {
     "test_architecture",
     "test_benchmarks",
+    "test_bytes_on_machines",
     "test_chapter",
     "test_classifier_file",
     "test_convolution",

@@ -26,7 +26,6 @@ def inputs(count=3, shape=SHAPE[1:]):
         ({"precision": "bf16", "calibrate": inputs(1)}, "has no ranges to find with arrays"),
         ({"precision": "bf16", "calibrate": "digits"}, "is a bare network"),
         ({"precision": "int8", "calibrate": "digits", "max_drop": 2.0}, "max_drop is 2.0"),
-        ({"precision": "int8", "calibrate": "digits", "target": "html"}, "has no networks of int8"),
         ({"precision": "int8", "calibrate": "digits"}, "is a bare network"),
         ({"precision": "int8", "calibrate": inputs(1, (1, 20, 20))}, "the network takes"),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,86 +15,20 @@ from torch import nn
 
 from convforge.card import Card
 from convforge.classifier import Classifier
-from convforge.compiler.backend.target import HTML, WASM32
+from convforge.compiler.backend.package import save_artifact
+from convforge.compiler.backend.target import HTML, WASM32, native
 from convforge.compiler.compilation import compile as build
+from convforge.compiler.models import read_model
+from convforge.compiler.pipeline import compile_graph
 from convforge.compiler.web_page import PageOptions, check_options
 from convforge.errors import InputError
 from convforge.images.decode import decode
 from convforge.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from convforge.networks.contract import ConvNet
+from convforge.quantization.search import calibrate_with
+from convforge.runtime import Runtime
 
 ROUNDED = 1e-3  # of a probability: what rounded weights may cost
-PATIENCE = 20_000  # ms: the machine may be busy
-
-
-class Tab:
-    """A page in the browser, what it said on its console and what it asked for."""
-
-    def __init__(self, page):
-        self.page = page
-        self.said, self.asked, self.choosers = [], [], []
-        page.set_default_timeout(PATIENCE)
-        page.on("console", lambda message: self.said.append(message.text))
-        page.on("pageerror", lambda error: self.said.append(str(error)))
-        page.on("request", lambda request: self.asked.append(request.url))
-        page.on("filechooser", self.keep)
-
-    def keep(self, chooser):
-        self.choosers.append(chooser)
-
-    def shows(self, selector):
-        self.page.wait_for_selector(selector)
-        return self.page.inner_text(selector)
-
-    def choose(self, path):
-        """Give it a picture by the button, and wait until it has said what that is."""
-        self.page.evaluate("document.getElementById('spoken').textContent = ''")
-        self.page.click("#choose")
-        return self.give(path)
-
-    def give(self, path):
-        """Give it a picture once it asks for a file."""
-        deadline = time.monotonic() + PATIENCE / 1000
-        while not self.choosers:
-            assert time.monotonic() < deadline, "no file was asked for"
-            self.page.wait_for_timeout(20)
-        self.choosers.pop().set_files(path)
-        return self.answer()
-
-    def answer(self):
-        """Probabilities by the class's name, all that are shown, once there are some."""
-        self.page.wait_for_selector("#spoken:not(:empty)", state="attached")
-        rows = self.page.query_selector_all("#bars li")
-        return {
-            row.query_selector(".label").inner_text(): float(
-                row.query_selector("data").get_attribute("value")
-            )
-            for row in rows
-        }
-
-
-@pytest.fixture
-def open_page(chromium):
-    """Open a file in a tab of its own, offline; in the end it must have been quiet and alone."""
-    tabs, contexts = [], []
-
-    def open_file(path, *, before="", **options):
-        context = chromium.new_context(offline=True, **options)
-        contexts.append(context)
-        tab = Tab(context.new_page())
-        tabs.append(tab)
-        tab.page.add_init_script(before)
-        tab.page.goto(path.as_uri())
-        tab.page.wait_for_selector("#results[aria-busy=false]")
-        return tab
-
-    yield open_file
-    for tab in tabs:
-        assert tab.said == []
-        assert not [url for url in tab.asked if not url.startswith(("file:", "blob:null/"))]
-        assert tab.page.inner_text("#trouble") == ""
-    for context in contexts:
-        context.close()
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +103,50 @@ def test_an_engine_without_relaxed_arithmetic_gets_the_other_module(
         assert largest_difference(found, expected) <= 1e-5
         sizes += tab.page.evaluate("window.sizes")
     assert len(set(sizes)) == 2
+
+
+@pytest.fixture(scope="module")
+def byte_page(photo_classifier, photos, tmp_path_factory):
+    """Its page in bytes, and the network of that as a library for this machine."""
+    folder = tmp_path_factory.mktemp("bytes")
+    card = photo_classifier.card
+    pictures = [decode(photos / f"{name}.png") for name in ("chelsea", "astronaut")]
+    x = np.stack([card.preprocess(turned) for one in pictures for turned in (one, one[::-1])])
+    options = {"precision": "int8", "calibrate": x}
+    build(photo_classifier, folder / "photos.html", target="html", **options)
+    graph = read_model(photo_classifier).graph
+    choice = calibrate_with(graph, x, top=127)
+    machine = replace(native(), levels=native().levels[-1:])
+    twin = compile_graph(graph, card=card, target=machine, options=choice.options)
+    save_artifact(twin.library, folder / "photos.so")
+    return folder / "photos.html", Runtime(folder / "photos.so")
+
+
+@pytest.mark.parametrize("before", ["", "WebAssembly.validate = () => false;"])
+def test_a_page_of_bytes_gives_the_probabilities_of_its_library(
+    open_page, byte_page, photo_classifier, photos, before
+):
+    path, twin = byte_page
+    tab = open_page(path, before=before)
+    found = tab.choose(photos / "chelsea.png")
+    expected = named(twin, photos / "chelsea.png")
+    assert largest_difference(found, expected) <= 1e-6
+    exact = named(photo_classifier, photos / "chelsea.png")
+    assert 1e-5 < largest_difference(found, exact) < 0.1
+
+
+def test_a_page_of_bytes_shows_its_maps_and_its_evidence(open_page, byte_page, photos):
+    path, twin = byte_page
+    tab = open_page(path)
+    tab.choose(photos / "chelsea.png")
+    tab.page.click("#cover")
+    tab.page.wait_for_selector("#evidence:not([hidden])")
+    tab.page.click("#tab-cost")
+    assert len(tab.page.query_selector_all("#cost tbody tr")) == len(twin.layers)
+    tab.page.click("#tab-inside")
+    tab.page.wait_for_selector("#inside canvas")
+    tab.page.click("#tab-card")
+    assert "numbers of one byte" in tab.shows("#card")
 
 
 def test_rounded_weights_keep_the_probabilities_of_digits(open_page, digits_page, trained, scans):

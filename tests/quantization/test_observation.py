@@ -56,6 +56,13 @@ def test_what_is_rare_is_left_out():
     assert found.noise < 1e-3
 
 
+def test_bytes_of_seven_bits_have_more_noise_but_for_what_is_looked_up(graph):
+    wide, narrow = observe(graph, images(3)), observe(graph, images(3), top=127)
+    assert narrow[before("a")] == wide[before("a")]
+    for name in ("x", "a", "b"):
+        assert 2 < narrow[name].noise / wide[name].noise < 6  # steps twice as wide: 4
+
+
 def test_what_is_not_finite_is_refused(graph):
     broken = images(1)
     broken[0][:] = np.nan

@@ -77,6 +77,8 @@ def test_a_bare_network_is_calibrated_with_arrays(model, draw_inputs):
     choice = calibrate_with(model.graph, draw_inputs(4, 1, 32, 32))
     assert choice.record == {"calibrated": 4}
     assert choice.options.keep == ()
+    assert choice.options.top == 255
+    assert calibrate_with(model.graph, draw_inputs(4, 1, 32, 32), top=127).options.top == 127
     with pytest.raises(InputError, match="the network takes"):
         calibrate_with(model.graph, draw_inputs(4, 3, 32, 32))
 

@@ -35,8 +35,8 @@ class Artifact:
     `arena_bytes` is what each predicting thread holds, `arena_lower_bound` the least that any plan
     could reach for these layers. `weights` is "given", or "random" for an untrained network;
     `precision` is what they are kept in, `quantization` what was measured of one of int8 or bf16.
-    `deviation`, of a web page, is how far off the model its
-    outputs are in the self-test, as a share of the largest one.
+    `deviation`, of a web page that is not int8, is how far off the model its outputs are in the
+    self-test, as a share of the largest one.
     """
 
     path: Path
@@ -102,16 +102,18 @@ def compile(  # noqa: A001  (the public verb)
         )
     options = PageOptions.of(precision, examples)
     check_options(options, target=chosen)
-    check_calibration(precision, calibrate, target=chosen, max_drop=max_drop)
+    check_calibration(precision, calibrate, chosen, max_drop=max_drop)
     observe = _observer(dump, progress)
     observe("start", None)
     found = read_model(model, input_shape=input_shape, weights=weights)
-    chosen_for = choose_for(found, precision, calibrate, max_drop=max_drop, report=progress)
-    found = chosen_for.model
+    choice = choose_for(found, precision, calibrate, chosen, max_drop=max_drop, report=progress)
+    found = choice.model
+    quality: dict[str, Any] = {"precision": precision, "quantization": choice.record}
     if chosen.form == "page":
+        options = replace(options, bytes=choice.options)
         compiled, page = save_web_page(found, destination, options=options, observe=observe)
         artifact = _artifact(destination, found, compiled, target=chosen)
-        return replace(artifact, precision=page.precision, deviation=page.deviation)
+        return replace(artifact, deviation=page.deviation, **quality)
     compiled = compile_graph(
         found.graph,
         card=found.card,
@@ -119,7 +121,7 @@ def compile(  # noqa: A001  (the public verb)
         target=chosen,
         threads=threads,
         precision=precision,
-        options=chosen_for.options,
+        options=choice.options,
         observe=observe,
     )
     built = compiled.built
@@ -130,7 +132,7 @@ def compile(  # noqa: A001  (the public verb)
         destination, target=chosen, card=found.card, sources=compiled.sources, built=built
     )
     artifact = _artifact(written, found, compiled, target=chosen, threads=threads)
-    return replace(artifact, precision=precision, quantization=chosen_for.record)
+    return replace(artifact, **quality)
 
 
 def _target(name: str, precision: Precision) -> Target:

@@ -10,7 +10,7 @@ from convforge.compiler.backend.emit import emit_sources, plan_arena
 from convforge.compiler.backend.program import build_program
 from convforge.compiler.backend.schedule import build_schedule
 from convforge.compiler.backend.selftest import ROUNDED_TOLERANCE, TOLERANCE, make_selftest
-from convforge.compiler.backend.target import for_precision
+from convforge.compiler.backend.target import for_precision, largest_byte
 from convforge.compiler.backend.toolchain import build_library
 from convforge.compiler.ir.reference import evaluate
 from convforge.compiler.ir.reference_bf16 import evaluate_bf16
@@ -36,10 +36,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ByteOptions:
-    """What a network of bytes needs: the range of every value, and which nodes stay in float32."""
+    """What a network of bytes needs: the range of every value, and which nodes stay in float32.
+
+    `top` is the largest byte of a map.
+    """
 
     ranges: Mapping[str, tuple[float, float]]
     keep: tuple[str, ...] = ()
+    top: int = 255
 
 
 @dataclass(frozen=True)
@@ -82,11 +86,14 @@ def compile_graph(
     `flags` go to the C compiler too (sanitizers, warnings). `observe` is called with the name of
     each step and what it gave.
 
-    Raises UnsupportedError where the graph's input or output is not what the card says.
+    Raises UnsupportedError where the graph's input or output is not what the card says, or where
+    the target has no bytes as large as the options'.
     """
     precision = "int8" if options is not None else precision
     target = for_precision(target, precision)
     observe("graph", graph)
+    if options is not None:
+        _check_bytes(options, target)
     optimized = _optimize(graph, precision, options, card=card, observe=observe)
     laid_out, layouts = assign_layouts(optimized, ANY if precision == "bf16" else EXACT)
     selftest = make_selftest(
@@ -148,9 +155,17 @@ def _optimize(
 
 
 def _with_bytes(graph: Graph, options: ByteOptions) -> Graph:
-    changed = quantize(graph, options.ranges, keep=options.keep)
+    changed = quantize(graph, options.ranges, keep=options.keep, top=options.top)
     verify(changed)
     return changed
+
+
+def _check_bytes(options: ByteOptions, target: Target) -> None:
+    if options.top > largest_byte(target):
+        raise UnsupportedError(
+            f"target {target.name} has bytes from 0 to {largest_byte(target)}, and these values "
+            f"are calibrated for 0 to {options.top}; calibrate with that top"
+        )
 
 
 def _check_ends(graph: Graph, card: Card) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from convforge.compiler.backend.target import largest_byte
 from convforge.errors import InputError
 from convforge.quantization.search import Choice, calibrate_with, choose, measure_bf16
 
@@ -44,6 +45,7 @@ def choose_for(
     model: Model,
     precision: Precision,
     calibrate: str | PathLike[str] | Array | None,
+    target: Target,
     *,
     max_drop: float,
     report: Progress | None,
@@ -51,7 +53,7 @@ def choose_for(
     """What a precision asks for. Raises as `quantization.search` does."""
     if precision == "int8":
         assert calibrate is not None
-        choice = _quantize(model, calibrate, max_drop=max_drop, report=report)
+        choice = _quantize(model, calibrate, target, max_drop=max_drop, report=report)
         # The network of bytes is its own measure in the self-test.
         found = replace(_on_card(model, "int8", choice.record), expected=None)
         return Chosen(found, choice.options, choice.record)
@@ -73,11 +75,11 @@ def _on_card(model: Model, precision: str, record: dict[str, Any]) -> Model:
 def check_calibration(
     precision: Precision,
     calibrate: str | PathLike[str] | Array | None,
-    *,
     target: Target,
+    *,
     max_drop: float,
 ) -> None:
-    """Raise InputError, before any work, where one is given without the other."""
+    """Raise InputError, before any work, where these do not go together."""
     if precision == "int8" and calibrate is None:
         raise InputError(
             "compile: precision int8 needs images to find the range of every value with; give "
@@ -90,8 +92,6 @@ def check_calibration(
         )
     if not (math.isfinite(max_drop) and 0 <= max_drop <= 1):
         raise InputError(f"compile: max_drop is {max_drop}; expected a share from 0 to 1")
-    if precision == "int8" and target.form == "page":
-        raise InputError("compile: target html has no networks of int8; float16 has half the bytes")
     if precision == "bf16" and target.binary == "wasm":
         more = "; float16 has half the bytes" if target.form == "page" else ""
         raise InputError(
@@ -130,13 +130,16 @@ def _card(model: Model) -> Card:
 def _quantize(
     model: Model,
     calibrate: str | PathLike[str] | Array,
+    target: Target,
     *,
     max_drop: float,
     report: Progress | None,
 ) -> Choice:
     """Ranges, and what of a network stays in float32."""
+    top = largest_byte(target)
     if isinstance(calibrate, np.ndarray):
-        return calibrate_with(model.graph, calibrate)
+        return calibrate_with(model.graph, calibrate, top=top)
     card = _card(model)
     more = {} if report is None else {"report": report}
-    return choose(model.graph, card, data=os.fspath(calibrate), max_drop=max_drop, **more)
+    data = os.fspath(calibrate)
+    return choose(model.graph, card, data=data, max_drop=max_drop, top=top, **more)

@@ -20,15 +20,16 @@ if TYPE_CHECKING:
     from convforge.card import Card
     from convforge.compiler.backend.target import Precision, Target
     from convforge.compiler.models import Model
-    from convforge.compiler.pipeline import Compiled, Observer
+    from convforge.compiler.pipeline import ByteOptions, Compiled, Observer
 
 
 @dataclass(frozen=True)
 class PageOptions:
-    """What only web pages have: another precision of the weights than float32, and examples."""
+    """What web pages have: another precision than float32, examples, what bytes need of int8."""
 
     precision: Precision
     examples: tuple[Path, ...]
+    bytes: ByteOptions | None = None
 
     @classmethod
     def of(cls, precision: Precision, examples: Sequence[str | PathLike[str]]) -> Self:
@@ -66,39 +67,44 @@ def save_web_page(
             f"{model.name}: a page shows a classifier, and this is a bare network, without class "
             "names and preprocessing; compile the classifier that `convforge train` saved"
         )
-    precision = options.precision
-    compiled = _compile(model, target=HTML, precision=precision, observe=observe)
+    compiled = _compile(model, target=HTML, options=options, observe=observe)
     assert compiled.built is not None
     page = Page(
         card=model.card,
         module=compiled.built.read_bytes(),
         relaxed=build_library(compiled.sources, target=HTML_RELAXED).read_bytes(),
         weights=compiled.program.weights,
-        precision=precision,
-        deviation=_deviation(model, model.card, precision=precision, observe=observe),
+        precision=options.precision,
+        deviation=_deviation(model, model.card, options=options, observe=observe),
         examples=options.examples,
     )
     save_page(page, path)
     return compiled, page
 
 
-def _compile(model: Model, *, target: Target, precision: Precision, observe: Observer) -> Compiled:
+def _compile(model: Model, *, target: Target, options: PageOptions, observe: Observer) -> Compiled:
     return compile_graph(
         model.graph,
         card=model.card,
         expected=model.expected,
         target=target,
-        precision=precision,
+        precision=options.precision,
+        options=options.bytes,
         observe=observe,
     )
 
 
-def _deviation(model: Model, card: Card, *, precision: Precision, observe: Observer) -> float:
-    """How far off the model the page's network is, by a library for this machine."""
+def _deviation(
+    model: Model, card: Card, *, options: PageOptions, observe: Observer
+) -> float | None:
+    """How far off the model the page's network is, by a library for this machine.
+
+    None of bytes, for whose accuracy there is a better measure. The library is proven in any case.
+    """
     machine = native()
     baseline = replace(machine, levels=machine.levels[-1:])
-    twin = _compile(model, target=baseline, precision=precision, observe=lambda _step, _made: None)
+    twin = _compile(model, target=baseline, options=options, observe=lambda _step, _made: None)
     assert twin.built is not None
     observe("library", twin.built.path)
     prove(twin.built.path, baseline)
-    return deviation(twin, card, target=baseline)
+    return None if options.bytes else deviation(twin, card, target=baseline)

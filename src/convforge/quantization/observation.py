@@ -2,7 +2,7 @@
 
 The network is compiled with all of its values as its output, so that looking at an image takes
 hardly longer than computing it. Of each value and image up to SAMPLES numbers are kept, evenly
-spaced, and the range is the one whose 256 steps are nearest to them in the mean square: a range
+spaced, and the range is the one whose steps are nearest to them in the mean square: a range
 that leaves out what is rare is finer for all the rest.
 """
 
@@ -42,10 +42,11 @@ class Range:
     noise: float
 
 
-def observe(graph: Graph, inputs: Iterable[Array]) -> dict[str, Range]:
+def observe(graph: Graph, inputs: Iterable[Array], *, top: int = 255) -> dict[str, Range]:
     """Of every map and vector of a graph after its passes, and `before` those that are looked up.
 
-    `inputs` are float32 of the graph's input shape, one image each. Raises InputError where there
+    `inputs` are float32 of the graph's input shape, one image each; `top` is the largest byte of a
+    map, and what is looked up has 256. Raises InputError where there
     are none, or where a value is not finite.
     """
     samples: dict[str, list[Array]] = {}
@@ -64,18 +65,21 @@ def observe(graph: Graph, inputs: Iterable[Array]) -> dict[str, Range]:
             samples.setdefault(name, []).append(value[:: -(-value.size // SAMPLES)].copy())
     if not samples:
         raise InputError("int8: there are no images to calibrate with")
+    found = {before(node.name) for node in graph.nodes}
     return {
-        name: nearest(np.concatenate(kept), lows[name], highs[name])
+        name: nearest(
+            np.concatenate(kept), lows[name], highs[name], top=255 if name in found else top
+        )
         for name, kept in samples.items()
     }
 
 
-def nearest(samples: Array, low: float, high: float) -> Range:
+def nearest(samples: Array, low: float, high: float, *, top: int = 255) -> Range:
     """The range, at most from `low` to `high`, whose bytes are nearest to samples."""
     power = float(np.mean(samples**2)) or 1.0
     tried = []
     for share in _SHARES.tolist():
-        scale = Scale.of(low * share, high * share)
+        scale = Scale.of(low * share, high * share, top=top)
         back = (scale.bytes(samples) - scale.zero) * scale.scale
         tried.append((float(np.mean((back - samples) ** 2)) / power, -share))
     noise, share = min(tried)

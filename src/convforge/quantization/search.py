@@ -44,8 +44,10 @@ class Choice:
     record: dict[str, Any]
 
 
-def calibrate_with(graph: Graph, inputs: Array) -> Choice:
+def calibrate_with(graph: Graph, inputs: Array, *, top: int = 255) -> Choice:
     """The ranges of a bare network on inputs float32 [N, C, H, W]; nothing is measured.
+
+    `top` is the largest byte of a map, here and below.
 
     Raises InputError where they are none, or of another shape.
     """
@@ -55,8 +57,8 @@ def calibrate_with(graph: Graph, inputs: Array) -> Choice:
             f"[N, {', '.join(map(str, graph.input_shape[1:]))}]"
         )
     images = (np.ascontiguousarray(x[None], np.float32) for x in inputs)
-    ranges = observe(optimize_for_bytes(graph), images)
-    return Choice(_options(ranges), {"calibrated": len(inputs)})
+    ranges = observe(optimize_for_bytes(graph), images, top=top)
+    return Choice(_options(ranges, top=top), {"calibrated": len(inputs)})
 
 
 def choose(
@@ -65,6 +67,7 @@ def choose(
     *,
     data: str,
     max_drop: float,
+    top: int = 255,
     report: Callable[[int, int, str], None] = lambda _done, _all, _what: None,
 ) -> Choice:
     """Ranges from, and accuracy on, a data set of a classifier's.
@@ -75,13 +78,13 @@ def choose(
     examples = open_examples(data, card)
     optimized = optimize_for_bytes(graph)
     report(0, 0, f"calibrating with {len(examples.calibration)} images")
-    ranges = observe(optimized, network_inputs(examples.calibration, card))
+    ranges = observe(optimized, network_inputs(examples.calibration, card), top=top)
     order = _by_noise(optimized, ranges)
     kept, tried = 0, []
     with tempfile.TemporaryDirectory(prefix="convforge-") as folder:
         exact = _library(graph, card, Path(folder) / "float32")
         while True:
-            options = _options(ranges, keep=tuple(order[:kept]))
+            options = _options(ranges, top=top, keep=tuple(order[:kept]))
             report(0, 0, f"measuring on {len(examples.held_out)} images")
             found = _library(graph, card, Path(folder) / f"int8-{kept}", options=options)
             record = _compare({"float32": exact, "int8": found}, examples, card)
@@ -133,8 +136,8 @@ def _refusal(tried: list[float], *, kept: int, max_drop: float) -> str:
     )
 
 
-def _options(ranges: Mapping[str, Range], *, keep: tuple[str, ...] = ()) -> ByteOptions:
-    return ByteOptions({name: (one.low, one.high) for name, one in ranges.items()}, keep)
+def _options(ranges: Mapping[str, Range], *, top: int, keep: tuple[str, ...] = ()) -> ByteOptions:
+    return ByteOptions({name: (one.low, one.high) for name, one in ranges.items()}, keep, top)
 
 
 def _by_noise(graph: Graph, ranges: Mapping[str, Range]) -> list[str]:

@@ -45,6 +45,16 @@ def test_special_numbers_are_kept_to_the_bit():
         np.testing.assert_array_equal(read(pack_runs(whole)).view(np.uint32), whole.view(np.uint32))
 
 
+def test_weights_of_one_byte_keep_every_bit():
+    generator = np.random.default_rng(0)
+    bytes_ = generator.integers(-127, 128, 4 * 640).astype(np.int8)
+    bytes_[:1024].reshape(-1, 4)[:] = (0, -96, -64, 127)  # a NaN with a sign of its own
+    whole = bytes_.view(np.float32)
+    packed = pack_runs(whole)
+    assert packed.runs == ((640, 32),)
+    assert packed.data == bytes_.tobytes()
+
+
 def test_numbers_that_float16_lacks_are_never_halved():
     whole = np.zeros(64, np.float32)
     whole[63] = 65520.0

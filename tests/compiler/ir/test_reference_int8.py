@@ -7,17 +7,18 @@ from convforge.compiler.ir.graph import Node
 from convforge.compiler.ir.reference import compute
 
 WINDOW = {"stride": (1, 1), "dilation": (1, 1), "padding": (0, 0, 0, 0)}
+SCALE = {"zero_in": 0, "top": 255}
 
 
 def convolution(x, weight, bias, multiplier, shift, *, table=None, **attrs):
     constants = [weight, [bias], [multiplier], [shift], *([] if table is None else [table])]
     arrays = [np.asarray(array, np.float32) for array in (x, *constants)]
-    node = Node("y", "conv2d_int8", (), {**WINDOW, "groups": 1, "zero_in": 0, **attrs})
+    node = Node("y", "conv2d_int8", (), {**WINDOW, "groups": 1, **SCALE, **attrs})
     return compute(node, arrays)
 
 
 def test_bytes_and_numbers_are_each_others_inverse():
-    attrs = {"scale": 0.25, "zero": 100}
+    attrs = {"scale": 0.25, "zero": 100, "top": 255}
     x = np.arange(256, dtype=np.float32).reshape(1, 1, 16, 16)
     numbers = compute(Node("d", "dequantize", (), attrs), [x])
     assert numbers.min() == -25
@@ -27,8 +28,8 @@ def test_bytes_and_numbers_are_each_others_inverse():
 
 def test_what_lies_outside_becomes_the_end_of_the_range():
     x = np.float32([[-1e6, 1e6]]).reshape(1, 1, 1, 2)
-    q = compute(Node("q", "quantize", (), {"scale": 0.5, "zero": 3}), [x])
-    assert q.reshape(-1).tolist() == [0, 255]
+    q = compute(Node("q", "quantize", (), {"scale": 0.5, "zero": 3, "top": 127}), [x])
+    assert q.reshape(-1).tolist() == [0, 127]
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,14 @@ def test_what_lies_outside_becomes_the_end_of_the_range():
 def test_a_sum_becomes_a_byte(total, shift, multiplier, byte):
     x, weight = [[[[1.0]]]], [[[[0.0]]]]
     assert convolution(x, weight, total, multiplier, shift).item() == byte
+
+
+def test_bytes_of_seven_bits_end_at_127():
+    top = {"multiplier": 2**14, "shift": 0, "top": 127}
+    assert convolution([[[[1.0]]]], [[[[0.0]]]], 260, **top).item() == 127
+    # what is looked up has all of 256
+    table = np.arange(256) // 2
+    assert convolution([[[[1.0]]]], [[[[0.0]]]], 400, **top, table=table).item() == 100
 
 
 def test_the_border_holds_the_zero_of_x():
@@ -64,7 +73,7 @@ def test_bytes_are_looked_up():
 
 
 def test_an_addend_has_four_bits_more():
-    node = Node("y", "conv2d_add_int8", (), {**WINDOW, "groups": 1, "zero_in": 0, "addend": 4096})
+    node = Node("y", "conv2d_add_int8", (), {**WINDOW, "groups": 1, **SCALE, "addend": 4096})
     arrays = [[[[[3.0]]]], [[[[20.0]]]], [[[[1.0]]]], [0.0], [2**14], [0.0]]
     # 3 / 2 in sixteenths is 1.5 / 16, and 20 is itself
     assert compute(node, [np.asarray(array, np.float32) for array in arrays]).item() == 20
@@ -75,9 +84,9 @@ def test_an_addend_has_four_bits_more():
 def test_maps_are_gated_and_averaged():
     x = np.float32([[[[10, 20]], [[30, 50]]]])
     gate = np.float32([[[[0.5]], [[1.0]]]])
-    node = Node("g", "mul_int8", (), {"zero_in": 10, "zero": 5, "ratio": 2.0})
-    assert compute(node, [x, gate]).tolist() == [[[[5, 15]], [[45, 85]]]]
-    mean = Node("m", "mean_int8", (), {"scale": 0.5, "zero": 10})
+    node = Node("g", "mul_int8", (), {"zero_in": 10, "ratio": 2.0, "zero": 5, "top": 80})
+    assert compute(node, [x, gate]).tolist() == [[[[5, 15]], [[45, 80]]]]
+    mean = Node("m", "mean_int8", (), {"scale": 0.5, "zero": 10, "top": 255})
     assert compute(mean, [x]).reshape(-1).tolist() == [2.5, 15]
 
 

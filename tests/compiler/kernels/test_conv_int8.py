@@ -18,7 +18,7 @@ LEVELS = for_precision(native(), "int8").levels
 def make_conv(make_layer, draw_bytes):
     """A convolution of bytes whose sums spread over the bytes of the result."""
 
-    def make(channels, outputs, size, kernel, *, add=False, table=False, **attrs):
+    def make(channels, outputs, size, kernel, *, add=False, table=False, top=255, **attrs):
         attrs = {"stride": (1, 1), "dilation": (1, 1), "padding": (0,) * 4, **attrs}
         weight = draw_bytes(outputs, channels, *kernel, low=-127, high=127)
         spread = 127 * 60 * np.sqrt(weight[0].size)
@@ -30,7 +30,7 @@ def make_conv(make_layer, draw_bytes):
             draw_bytes(outputs, low=6, high=8),
         ]
         if table:
-            constants.append(draw_bytes(256))
+            constants.append(draw_bytes(256, high=top))
         shape = (1, channels, *size)
         if not add:
             layer = make_layer(
@@ -42,10 +42,12 @@ def make_conv(make_layer, draw_bytes):
                 zero_in=119,
                 scale=0.1,
                 zero=0,
+                top=top,
             )
             return replace(layer, layouts=(Layout.BYTES,) * 2)
+        scale = {"scale": 0.1, "zero": 0, "top": top}
         plain = make_layer(
-            "conv2d_int8", [shape], *constants, **attrs, groups=1, zero_in=3, scale=0.1, zero=0
+            "conv2d_int8", [shape], *constants, **attrs, groups=1, zero_in=3, **scale
         )
         constants[2] = np.minimum(16 * constants[2], 32767)
         layer = make_layer(
@@ -55,8 +57,7 @@ def make_conv(make_layer, draw_bytes):
             **attrs,
             groups=1,
             zero_in=3,
-            scale=0.1,
-            zero=0,
+            **scale,
             addend=3977,
         )
         return replace(layer, layouts=(Layout.BYTES,) * 3)
@@ -85,14 +86,15 @@ def test_every_level_gives_the_same_bits(make_conv, check_bits, level, has_level
         pytest.skip(f"this CPU lacks {level.name}")
     same = {"padding": (1, 1, 1, 1)}
     layers = [
-        make_conv(channels, outputs, (5, columns), (3, 3), add=add, table=table, **same)
-        for channels, outputs, columns, add, table in (
-            (3, 32, 29, False, False),
-            (64, 16, 15, True, False),
-            (65, 33, 14, False, True),
-            (24, 48, 7, True, True),
-            (130, 64, 3, True, False),
-            (7, 5, 2, False, True),
+        make_conv(channels, outputs, (5, columns), (3, 3), add=add, table=table, top=top, **same)
+        for channels, outputs, columns, add, table, top in (
+            (3, 32, 29, False, False, 255),
+            (64, 16, 15, True, False, 127),
+            (65, 33, 14, False, True, 127),
+            (24, 48, 7, True, True, 255),
+            (130, 64, 3, True, False, 255),
+            (7, 5, 2, False, True, 255),
+            (40, 70, 9, False, False, 127),
         )
     ]
     layers += [make_conv(66, 40, (9, 10), (1, 1)), make_conv(32, 96, (7, 7), (1, 1), add=True)]
@@ -130,6 +132,7 @@ def test_it_takes_one_group(make_layer, draw_bytes):
         zero_in=0,
         scale=0.1,
         zero=0,
+        top=255,
     )
     assert KERNEL.refuses(layer) == "more than one group"
 

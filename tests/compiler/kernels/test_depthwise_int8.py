@@ -15,7 +15,7 @@ LEVELS = for_precision(native(), "int8").levels
 
 @pytest.fixture
 def make_depthwise(make_layer, draw_bytes):
-    def make(channels, size, kernel, *, table=False, **attrs):
+    def make(channels, size, kernel, *, table=False, top=255, **attrs):
         attrs = {"stride": (1, 1), "dilation": (1, 1), "padding": (0,) * 4, **attrs}
         constants = [
             draw_bytes(channels, 1, *kernel, low=-127, high=127),
@@ -33,6 +33,7 @@ def make_depthwise(make_layer, draw_bytes):
             zero_in=130,
             scale=0.1,
             zero=0,
+            top=top,
         )
         return replace(layer, layouts=(Layout.BYTES, Layout.BYTES))
 
@@ -57,6 +58,7 @@ def test_every_level_gives_the_same_bits(
             (64, 6, 31, (1, 4), (1, 3), (0, 2, 0, 1), False),
         )
     ]
+    layers.append(make_depthwise(33, (6, 9), (3, 3), top=127))
     inputs = [[draw_bytes(*layer.inputs[0])] for layer in layers]
     results = run_layers(layers, inputs, kernels=[KERNEL] * len(layers), flags=level.flags)
     for layer, xs, result in zip(layers, inputs, results, strict=True):
@@ -81,5 +83,6 @@ def test_it_refuses_what_it_is_not_made_for(make_depthwise, make_layer, draw_byt
         zero_in=0,
         scale=0.1,
         zero=0,
+        top=255,
     )
     assert KERNEL.refuses(dense) == "not one filter a channel"

@@ -12,7 +12,7 @@ from convforge.compiler.kernels.family import Layout
 KERNEL = maps_int8.KERNEL
 LEVELS = for_precision(native(), "int8").levels
 B, P, K = Layout.BYTES, Layout.PLANAR, Layout.BLOCKED
-SCALE = {"scale": 0.037, "zero": 101}
+SCALE = {"scale": 0.037, "zero": 101, "top": 255}
 POOL = {"stride": (2, 2), "dilation": (1, 1), "padding": (1, 1, 0, 0), "kernel": (3, 3), **SCALE}
 
 
@@ -34,8 +34,10 @@ def test_every_level_gives_the_same_bits(
     for channels in (1, 3, 5, 64, 70):
         maps = (1, channels, 9, 23)
         for kind in (P, K):
-            layers.append(make_maps("quantize", maps, layouts=(kind, B), **SCALE))
-            inputs.append([5 * draw(*maps)])
+            for top in (255, 127):
+                scale = {**SCALE, "top": top}
+                layers.append(make_maps("quantize", maps, layouts=(kind, B), **scale))
+                inputs.append([5 * draw(*maps)])
             layers.append(make_maps("dequantize", maps, layouts=(B, kind), **SCALE))
             inputs.append([draw_bytes(*maps)])
         if channels > 4:
@@ -43,7 +45,7 @@ def test_every_level_gives_the_same_bits(
             inputs.append([draw_bytes(*maps)])
     for channels, kind in ((64, P), (70, K), (17, P)):
         maps, factor = (1, channels, 7, 9), (1, channels, 1, 1)
-        gate = {"zero_in": 20, "ratio": 1.7, "scale": 0.1, "zero": 7}
+        gate = {"zero_in": 20, "ratio": 1.7, "scale": 0.1, "zero": 7, "top": 255 - channels}
         layers.append(make_maps("mul_int8", maps, factor, layouts=(B, kind, B), **gate))
         inputs.append([draw_bytes(*maps), np.abs(draw(*factor))])
         layers.append(make_maps("max_pool_int8", maps, layouts=(B, B), **POOL))
@@ -63,7 +65,9 @@ def test_every_level_gives_the_same_bits(
 
 
 def test_halves_go_to_the_even_number(make_maps, run_layers):
-    layer = make_maps("quantize", (1, 1, 1, 8), layouts=(P, B), scale=1.0, zero=10)
+    layer = make_maps(
+        "quantize", (1, 1, 1, 8), layouts=(P, B), **{**SCALE, "scale": 1.0, "zero": 10}
+    )
     x = np.float32([-3.5, -2.5, -0.5, 0.5, 1.5, 2.5, 1e9, -1e9]).reshape(1, 1, 1, 8)
     (result,) = run_layers([layer], [[x]], kernels=[KERNEL])
     assert result.reshape(-1).tolist() == [6, 8, 10, 10, 12, 12, 255, 0]

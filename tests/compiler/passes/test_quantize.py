@@ -63,6 +63,7 @@ def test_a_scale_spans_its_range_with_zero_in_it():
     assert Scale.of(-5.1, -2).zero == 255
     assert Scale.of(-1, 3).zero == 64
     assert Scale.of(0, 0) == Scale(1.0, 0)
+    assert Scale.of(-1, 3, top=127) == Scale(pytest.approx(4 / 127), 32, 127)
 
 
 def test_a_convolution_becomes_one_of_bytes(near, convolution):
@@ -85,6 +86,33 @@ def test_what_lies_between_two_stays_bytes(near, convolution, draw):
     ]
     table = after.constants[after.nodes[2].inputs[-1]]
     assert table.shape == (256,)
+
+
+def test_bytes_of_seven_bits_have_steps_twice_as_wide(near, convolution, draw):
+    graph = convolution(
+        Node("b", "conv2d", ("a", "wb"), SAME, SILU),
+        Node("c", "conv2d_add", ("b", "a", "wc", "bc"), SAME, RELU),
+        wb=draw(8, 8, 3, 3) / 20,
+        wc=draw(8, 8, 3, 3) / 8,
+        bc=draw(8),
+    )
+    after = near(graph, 0.12, top=127)
+    values = evaluate_all(after, 50 * draw(*after.input_shape))
+    bytes_ = [values[name] for name in (after.nodes[0].name, "a", "b", "c")]
+    assert [value.max() for value in bytes_] == [127] * 4
+    assert {node.attrs["top"] for node in after.nodes} == {127}
+
+
+def test_no_shift_is_longer_than_16_bits(make_graph, draw, ranges_of):
+    weight, bias = draw(6, 3, 3, 3), draw(6)
+    weight[0], bias[0] = weight[0] / 1e6, 0  # so little that 29 bits could go
+    graph = make_graph(Node("a", "conv2d", ("x", "w", "b"), SAME, RELU), w=weight, b=bias)
+    x = draw(*graph.input_shape)
+    after = quantize(graph, ranges_of(graph, x))
+    shift = after.constants[after.nodes[1].inputs[-1]]
+    assert shift[0] == shift.max() == 16
+    error = np.abs(evaluate(after, x) - evaluate(graph, x))
+    assert error.max() < 0.03 * np.abs(evaluate(graph, x)).max()
 
 
 def test_layers_that_are_to_be_kept_are(near, convolution, draw):

@@ -49,7 +49,7 @@ class Page:
 
     `relaxed` is the module for engines that have relaxed SIMD, `module` that for all others.
     `deviation` is the largest deviation of an output of the self-test, as a share of the largest
-    output, that rounding the weights to `precision` costs.
+    output, that rounding the weights to `precision` costs; None of int8.
     """
 
     card: Card
@@ -57,7 +57,7 @@ class Page:
     relaxed: bytes
     weights: Array
     precision: str
-    deviation: float
+    deviation: float | None
     examples: tuple[Path, ...] = ()
 
 
@@ -92,11 +92,14 @@ def page_text(page: Page, *, title: str) -> str:
 
 
 def _data(page: Page) -> str:
-    packed = pack_runs(page.weights)
+    weights = pack_runs(page.weights)
+    # Weights of one byte lose a sixth by it. Others lose less than it takes to unpack them.
+    packed = page.precision == "int8"
     facts = {
         "precision": page.precision,
         "deviation": page.deviation,
-        "runs": packed.runs,
+        "runs": weights.runs,
+        "packed": packed,
         "examples": [_example(path) for path in page.examples],
     }
     # No text in it may end the element.
@@ -104,7 +107,7 @@ def _data(page: Page) -> str:
     binaries = {
         "module": gzip.compress(page.module, mtime=0),
         "relaxed": gzip.compress(page.relaxed, mtime=0),
-        "weights": packed.data,
+        "weights": gzip.compress(weights.data, mtime=0) if packed else weights.data,
     }
     elements = [f'<script type="application/json" id="facts">{text}</script>']
     elements += [

@@ -28,8 +28,10 @@ class Runs:
 
 def pack_runs(blob: Array) -> Runs:
     """The runs of a blob, float32 [N]."""
+    # What is none, weights of one byte say, has to keep its bits.
+    numbers = np.where(np.isfinite(blob), blob, 0)
     with np.errstate(over="ignore"):
-        halves = blob.astype(np.float16)
+        halves = numbers.astype(np.float16)
     exact = halves.astype(np.float32).view(np.uint32) == blob.view(np.uint32)
     starts = range(0, blob.size, _UNIT)
     units = [bool(exact[start : start + _UNIT].all()) for start in starts]

@@ -129,6 +129,11 @@ def for_precision(target: Target, precision: Precision) -> Target:
     return replace(target, levels=tuple(levels))
 
 
+def largest_byte(target: Target) -> int:
+    """Of a map. WebAssembly's products of bytes are only told for factors of seven bits."""
+    return 127 if target.binary == "wasm" else 255
+
+
 def native() -> Target:
     """The machine this runs on. Raises UnsupportedError where it is not a known one."""
     machine = platform.machine().lower()

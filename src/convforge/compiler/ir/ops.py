@@ -54,8 +54,8 @@ POINTWISE: dict[str, Attr] = {
 }
 # the row of x for each row of the result, and the column for each column
 PLACES: dict[str, type] = {"rows": tuple, "columns": tuple}
-SCALED: dict[str, type] = {"scale": float, "zero": int}
-# of what is stored as bytes the scale and the zero that they have, which nothing computes with
+SCALED: dict[str, type] = {"scale": float, "zero": int, "top": int}
+# of what is stored as bytes the scale and the zero that they have, and the largest one
 CONV_INT8 = {**WINDOW, "groups": int, "zero_in": int, **SCALED}
 SLICE: dict[str, type] = {"axis": int, "start": int, "stop": int, "step": int}
 

@@ -5,8 +5,9 @@ A sum of products is brought to the scale of the result in 16 bits, as vector in
 
     v = saturated(sum >> shift)                    16 bits
     e = (v · multiplier + 2¹⁴) >> 15               a number of the result's scale
-    y = clip(e, 0, 255), looked up in the table where there is one
+    y = clip(e, 0, top), or what a table of 256 has at clip(e, 0, 255)
 
+`top`, the largest byte of the result, is 255, or 127 where maps have seven bits.
 The rounding of the first line and the result's zero are in the bias. With an addend e has FRACTION
 more bits, of which the sum is rounded. After Jacob et al. 2018 (Quantization and training of neural
 networks for efficient integer-arithmetic-only inference), section 2.2, whose multiplier has 32
@@ -31,7 +32,7 @@ _SCALED = 2**15
 def quantize(x: Values, attrs: Mapping[str, Any]) -> Values:
     """Numbers to bytes, halves to the even one."""
     scaled = np.rint(x * x.dtype.type(1 / attrs["scale"]))
-    return np.clip(scaled + attrs["zero"], 0, 255).astype(x.dtype)
+    return np.clip(scaled + attrs["zero"], 0, attrs["top"]).astype(x.dtype)
 
 
 def dequantize(x: Values, attrs: Mapping[str, Any]) -> Values:
@@ -44,7 +45,7 @@ def conv2d_int8(
 ) -> Values:
     """A convolution, whose border holds `zero_in`; `convolve` is that of other numbers."""
     x, *rest = inputs
-    return _finish(_sums(x, rest, attrs, convolve), rest).astype(x.dtype)
+    return _finish(_sums(x, rest, attrs, convolve), rest, attrs).astype(x.dtype)
 
 
 def conv2d_add_int8(
@@ -54,7 +55,7 @@ def conv2d_add_int8(
     x, addend, *rest = inputs
     sums = _sums(x, rest, attrs, convolve)
     both = np.clip(sums + _rounded(_whole(addend) << 7, attrs["addend"]), -(2**15), 2**15 - 1)
-    return _finish(_rounded(both, _SCALED >> FRACTION), rest).astype(x.dtype)
+    return _finish(_rounded(both, _SCALED >> FRACTION), rest, attrs).astype(x.dtype)
 
 
 def mul_int8(inputs: list[Values], attrs: Mapping[str, Any]) -> Values:
@@ -64,7 +65,7 @@ def mul_int8(inputs: list[Values], attrs: Mapping[str, Any]) -> Values:
     multiplier = _whole(np.rint(np.clip(factor * kind(attrs["ratio"] * 4096), -32767, 32767)))
     fine = _rounded((_whole(x) - attrs["zero_in"]) << 7, multiplier)
     y = _rounded(fine, _SCALED >> FRACTION) + attrs["zero"]
-    return np.clip(y, 0, 255).astype(x.dtype)
+    return np.clip(y, 0, attrs["top"]).astype(x.dtype)
 
 
 def mean_int8(x: Values, attrs: Mapping[str, Any]) -> Values:
@@ -95,9 +96,10 @@ def _sums(
     return _rounded(np.clip(v, -(2**15), 2**15 - 1), _each(multiplier))
 
 
-def _finish(scaled: Values, rest: list[Values]) -> Values:
-    y = np.clip(scaled, 0, 255)
-    return _whole(rest[4])[y] if len(rest) > 4 else y
+def _finish(scaled: Values, rest: list[Values], attrs: Mapping[str, Any]) -> Values:
+    if len(rest) > 4:
+        return _whole(rest[4])[np.clip(scaled, 0, 255)]
+    return np.clip(scaled, 0, attrs["top"])
 
 
 def _rounded(x: Values, multiplier: Values) -> Values:

@@ -56,7 +56,7 @@ CF_INLINE void cf_int8_tile(const int pixels, const int panels, const int step, 
     const __m512i second = _mm512_loadu_si512(more + CF_SHIFTS + 16);
     const __m512i by = _mm512_loadu_si512(more + CF_MULTIPLIERS);
     const __m512i share = _mm512_set1_epi16((short)q->addend);
-    const __m512i round = _mm512_set1_epi16(1 << 11);
+    const __m512i round = _mm512_set1_epi16(1 << 11), top = _mm512_set1_epi8((char)q->largest);
     const int together = panels == 2 ? 1 : 2; /* pixels in a vector of 16-bit numbers */
     CF_UNROLL
     for (int p = 0; p < pixels; p += 2 * together) {
@@ -78,7 +78,7 @@ CF_INLINE void cf_int8_tile(const int pixels, const int panels, const int step, 
                     round);
             part[i] = e;
         }
-        __m512i bytes = _mm512_packus_epi16(part[0], part[1]);
+        __m512i bytes = _mm512_min_epu8(_mm512_packus_epi16(part[0], part[1]), top);
         if (q->found)
             bytes = cf_look_up(more + CF_TABLE, bytes);
         if (panels == 2) {
@@ -178,19 +178,20 @@ CF_INLINE void cf_int8_tile(const int pixels, const int panels, const int step, 
                 __m256i e = cf_scaled(sum[0][i][0], sum[0][i][1], cf_load_wide(shift),
                                       cf_load_wide(shift + 8), alone);
                 e = _mm256_permute4x64_epi64(e, 0xd8);
-                cf_store_sixteen(to, addend ? cf_added(e, from, share) : e, table);
+                cf_store_sixteen(to, addend ? cf_added(e, from, share) : e, q->largest, table);
                 continue;
             }
             for (int n = 0; n < 2; n++) {
                 const __m256i e =
                     cf_scaled(sum[0][i][n], sum[1][i][n], cf_load_wide(shift + 8 * n),
                               cf_load_wide(shift + 16 + 8 * n), n ? second : first);
-                cf_store_sixteen(to + 4 * n, addend ? cf_added(e, from + 4 * n, share) : e, table);
+                cf_store_sixteen(to + 4 * n, addend ? cf_added(e, from + 4 * n, share) : e, q->largest,
+                                 table);
             }
         }
     }
 }
-#else
+#elif !defined(CF_WEB)
 /* The sums of a tile in the order of the weights. */
 CF_INLINE void cf_int8_sums(const int pixels, const int panels, const int step, const cf_sums *s,
                             const float *restrict x, const float *restrict w,
@@ -246,7 +247,7 @@ CF_INLINE void cf_int8_tile(const int pixels, const int panels, const int step, 
                 e = cf_shorts(e + cf_rounded(more_of << 7, cf_each(q->addend)));
                 e = cf_rounded(e, cf_each(1 << 11));
             }
-            cf_store_bytes(to + n, e);
+            cf_store_bytes(to + n, e, q->largest);
         }
         if (q->found)
             for (int n = 0; n < outputs; n++)
@@ -265,5 +266,11 @@ CF_INLINE void cf_int8_tile(const int pixels, const int panels, const int step, 
 #define CF_INT8_TILES_OF(pixels)                                                                   \
     CF_EVERY_STEP(CF_INT8_TILE, 1, pixels) CF_EVERY_STEP(CF_INT8_TILE, 2, pixels)
 CF_EVERY_SIZE(CF_INT8_TILES_OF)
+
+#ifdef CF_WEB
+#define CF_INT8_READY cf_order_outputs
+#else
+#define CF_INT8_READY NULL
+#endif
 #endif
 

@@ -34,6 +34,11 @@ def looked_up(layer: Layer) -> bool:
     return layer.constants[-1].shape == (256,) and len(layer.constants) == 5
 
 
+def largest(layer: Layer) -> int:
+    """The largest byte of the result, before it is looked up."""
+    return 255 if looked_up(layer) else layer.number("top")
+
+
 def _refuses(layer: Layer) -> str | None:
     if layer.node.op not in OPS:
         return "not a convolution of bytes"
@@ -96,7 +101,12 @@ def _emit(layer: Layer, out: Writer) -> None:
         out,
         kind="int8",
         more=(32 + 32 + 16) + 64 * found,
-        tile={".addend": layer.node.attrs.get("addend", 0), ".found": int(found)},
+        tile={
+            ".addend": layer.node.attrs.get("addend", 0),
+            ".found": int(found),
+            ".largest": largest(layer),
+        },
+        ready="CF_INT8_READY",
         addend="x1" if layer.node.op == "conv2d_add_int8" else "NULL",
         fill=layer.number("zero_in"),
     )
@@ -111,5 +121,7 @@ KERNEL = Kernel(
     layouts=_layouts,
     workspace=lambda layer: _conv(layer).plan.workspace,
     units=lambda layer: _conv(layer).units,
-    prelude=PRELUDE + files(__package__).joinpath("conv_int8.c").read_text(),
+    prelude=PRELUDE
+    + files(__package__).joinpath("conv_int8_web.c").read_text()
+    + files(__package__).joinpath("conv_int8.c").read_text(),
 )

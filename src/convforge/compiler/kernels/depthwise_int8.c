@@ -11,7 +11,7 @@
 typedef struct {
     int height, width, top, left; /* of the map, of its border */
     int rows, columns;            /* of the output */
-    int channels, zero_in, found;
+    int channels, zero_in, found, largest;
     long weights, more; /* floats of a block */
 } cf_filter_int8;
 
@@ -96,6 +96,7 @@ CF_INLINE void cf_filter_quads(const cf_filter_int8 *f, const int kh, const int 
             }
     const __m512i shift = _mm512_loadu_si512(more + 64 + 16 * j);
     const __m512i by = _mm512_loadu_si512(more + 128 + 16 * j);
+    const __m512i top = _mm512_set1_epi8((char)f->largest);
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     CF_UNROLL
     for (int g = 0; g < together; g++) {
@@ -106,7 +107,7 @@ CF_INLINE void cf_filter_quads(const cf_filter_int8 *f, const int kh, const int 
             const __m512i *s = &sum[g][p];
             const __m512i a = cf_scaled(s[0], s[1], shift, shift, by);
             const __m512i b = cf_scaled(s[2], s[3], shift, shift, by);
-            __m512i bytes = _mm512_packus_epi16(a, b);
+            __m512i bytes = _mm512_min_epu8(_mm512_packus_epi16(a, b), top);
             if (f->found)
                 bytes = cf_look_up(more + 192, bytes);
             bytes = _mm512_permutexvar_epi32(order, bytes);
@@ -188,9 +189,141 @@ CF_INLINE void cf_filter_rows(const cf_filter_int8 *f, const int kh, const int k
             }
             const __m256i e = cf_scaled(low, high, cf_load_wide(halves[1][0]),
                                         cf_load_wide(halves[1][1]), cf_load_wide(by));
-            cf_store_sixteen(y + ((long)first * f->columns + i) * 16 + 4 * j, e, table);
+            cf_store_sixteen(y + ((long)first * f->columns + i) * 16 + 4 * j, e, f->largest, table);
         }
     }
+}
+#elif defined(CF_WEB)
+#define CF_BAND 4 /* columns of the output that are computed together */
+/* Eight bytes of each, one by one. */
+#define CF_BY_TURNS(a, b, n)                                                                       \
+    wasm_i8x16_shuffle(a, b, n, n + 16, n + 1, n + 17, n + 2, n + 18, n + 3, n + 19, n + 4, n + 20, \
+                       n + 5, n + 21, n + 6, n + 22, n + 7, n + 23)
+
+/* The quads of 16 channels of input columns `first` to `first` + columns - 1. */
+CF_INLINE void cf_make_quads(const cf_filter_int8 *f, const int quads, const int columns, int row,
+                             int reach, int first, const cf_byte *x, v128_t (*made)[4])
+{
+    const v128_t border = wasm_i8x16_splat((signed char)f->zero_in);
+    for (int t = 0; t < quads; t++) {
+        const cf_byte *line[4];
+        long pitch[4];
+        CF_UNROLL
+        for (int k = 0; k < 4; k++) {
+            const int h = row + 4 * t + k;
+            const int read = h >= 0 && h < f->height && 4 * t + k < reach;
+            line[k] = read ? x + (long)h * f->width * 64 : (const cf_byte *)(const void *)&border;
+            pitch[k] = read ? 64 : 0;
+        }
+        CF_UNROLL
+        for (int i = 0; i < columns; i++) {
+            const int column = first + i;
+            v128_t *to = made[t * columns + i];
+            if (column < 0 || column >= f->width) {
+                CF_UNROLL
+                for (int v = 0; v < 4; v++)
+                    to[v] = border;
+                continue;
+            }
+            v128_t of[4];
+            CF_UNROLL
+            for (int k = 0; k < 4; k++)
+                of[k] = wasm_v128_load(line[k] + column * pitch[k]);
+            const v128_t a = CF_BY_TURNS(of[0], of[1], 0), c = CF_BY_TURNS(of[0], of[1], 8);
+            const v128_t b = CF_BY_TURNS(of[2], of[3], 0), d = CF_BY_TURNS(of[2], of[3], 8);
+            to[0] = wasm_i16x8_shuffle(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+            to[1] = wasm_i16x8_shuffle(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+            to[2] = wasm_i16x8_shuffle(c, d, 0, 8, 1, 9, 2, 10, 3, 11);
+            to[3] = wasm_i16x8_shuffle(c, d, 4, 12, 5, 13, 6, 14, 7, 15);
+        }
+    }
+}
+
+/* Four channels from `n` on of up to CF_BAND pixels of one output row. */
+CF_INLINE void cf_filter_band(const cf_filter_int8 *f, const int kh, const int kw, const int sh,
+                              const int sw, const int together, const int g, const int dot,
+                              const cf_ready *r, int n, const v128_t (*quads)[4], const float *w,
+                              int columns, cf_byte *to)
+{
+    const int count = CF_QUADS(kh, sh, together), wide = (CF_BAND - 1) * sw + kw;
+    cf_four sum[CF_BAND];
+    CF_UNROLL
+    for (int p = 0; p < CF_BAND; p++)
+        sum[p] = cf_begin(wasm_v128_load(r->bias + n));
+    CF_UNROLL
+    for (int q = 0; q < kw; q++)
+        CF_UNROLL
+        for (int t = 0; t < count; t++) {
+            if (4 * t + 3 < g * sh || 4 * t >= g * sh + kh)
+                continue;
+            const cf_four row = cf_load_four(
+                w + (((n / 16 * kw + q) * count + t) * together + g) * 16 + n % 16);
+            CF_UNROLL
+            for (int p = 0; p < CF_BAND; p++)
+                cf_dots(dot, &sum[p], cf_four_words(quads[t * wide + p * sw + q][n / 4 % 4]), row);
+        }
+    const v128_t by = wasm_v128_load64_splat(r->by + n);
+    v128_t pair[2];
+    CF_UNROLL
+    for (int i = 0; i < 2; i++) {
+        const v128_t a = cf_bounded(r, n, cf_whole(sum[2 * i]));
+        const v128_t b = cf_bounded(r, n, cf_whole(sum[2 * i + 1]));
+        pair[i] = cf_shares(wasm_i16x8_narrow_i32x4(a, b), by);
+    }
+    const v128_t bytes = wasm_u8x16_min(wasm_u8x16_narrow_i16x8(pair[0], pair[1]),
+                                        wasm_i8x16_splat((signed char)f->largest));
+    wasm_v128_store32_lane(to, bytes, 0);
+    if (columns > 1)
+        wasm_v128_store32_lane(to + 64, bytes, 1);
+    if (columns > 2)
+        wasm_v128_store32_lane(to + 128, bytes, 2);
+    if (columns > 3)
+        wasm_v128_store32_lane(to + 192, bytes, 3);
+    if (f->found)
+        for (int p = 0; p < columns && p < CF_BAND; p++)
+            CF_UNROLL
+            for (int i = 0; i < 4; i++)
+                to[64 * p + i] = r->table[to[64 * p + i]];
+}
+
+/* `more` is a cf_ready of the block's channels. */
+CF_INLINE void cf_filter_rows(const cf_filter_int8 *f, const int kh, const int kw, const int sh,
+                              const int sw, const int together, int first, int rows,
+                              int parts, const float *x, const float *w, const float *more, float *y)
+{
+    const int count = CF_QUADS(kh, sh, together), wide = (CF_BAND - 1) * sw + kw;
+    const int reach = (together - 1) * sh + kh;
+    const cf_ready *r = (const void *)more;
+    v128_t quads[count * wide][4];
+    const v128_t(*made)[4] = (const v128_t(*)[4])quads;
+    for (int j = 0; j < parts; j++)
+        for (int column = 0; column < f->columns; column += CF_BAND) {
+            cf_make_quads(f, count, wide, first * sh - f->top, reach, column * sw - f->left,
+                          (const cf_byte *)(const void *)x + 16 * j, quads);
+            cf_byte *to = (cf_byte *)(void *)(y + ((long)first * f->columns + column) * 16);
+            for (int n = 16 * j; n < 16 * j + 16; n += 4)
+                CF_UNROLL
+                for (int g = 0; g < together; g++) {
+                    cf_byte *at = to + (long)g * f->columns * 64 + n;
+                    if (g < rows && r->dot)
+                        cf_filter_band(f, kh, kw, sh, sw, together, g, 1, r, n, made, w,
+                                       f->columns - column, at);
+                    else if (g < rows)
+                        cf_filter_band(f, kh, kw, sh, sw, together, g, 0, r, n, made, w,
+                                       f->columns - column, at);
+                }
+        }
+}
+
+CF_INLINE void cf_order_filters(cf_ready *r, int found, const float *more)
+{
+    const cf_word *bias = (const void *)more, *shift = (const void *)(more + 64);
+    const cf_short *by = (const void *)(more + 128);
+    for (int n = 0; n < 64; n++)
+        cf_make_ready(r, n, bias[n], shift[n], by[n / 16 * 32 + n % 16 / 4 * 8 + n % 4]);
+    r->dot = cf_has_dot();
+    if (found)
+        memcpy(r->table, more + 192, sizeof r->table);
 }
 #else
 CF_INLINE void cf_filter_rows(const cf_filter_int8 *f, const int kh, const int kw, const int sh,
@@ -229,7 +362,7 @@ CF_INLINE void cf_filter_rows(const cf_filter_int8 *f, const int kh, const int k
                         sum += f->zero_in * taps[r * kw + q];
                 }
             cf_byte *to = (cf_byte *)(void *)(y + ((long)first * f->columns + i) * 16) + n;
-            cf_store_bytes(to, cf_rounded(cf_shorts(sum >> shift), scale));
+            cf_store_bytes(to, cf_rounded(cf_shorts(sum >> shift), scale), f->largest);
             if (f->found)
                 for (int lane = 0; lane < CF_LANES; lane++)
                     to[lane] = table[to[lane]];
@@ -244,13 +377,24 @@ CF_INLINE void cf_filter_units(const cf_filter_int8 *f, const int kh, const int 
                                const float *more, float *y, int begin, int end)
 {
     const int strips = (f->rows + together - 1) / together;
+#ifdef CF_WEB
+    cf_ready ready;
+    int known = -1;
+#endif
     for (int unit = begin; unit < end; unit++) {
         const int block = unit / strips, first = unit % strips * together;
         const int rows = f->rows - first < together ? f->rows - first : together;
         const int left = f->channels - block * 64; /* of which the block has 16 a part */
+        const float *parameters = more + block * f->more;
+#ifdef CF_WEB
+        if (block != known)
+            cf_order_filters(&ready, f->found, parameters);
+        known = block;
+        parameters = (const void *)&ready;
+#endif
         cf_filter_rows(f, kh, kw, sh, sw, together, first, rows, left < 64 ? (left + 15) / 16 : 4,
                        x + (long)block * f->height * f->width * 16, w + block * f->weights,
-                       more + block * f->more, y + (long)block * f->rows * f->columns * 16);
+                       parameters, y + (long)block * f->rows * f->columns * 16);
     }
 }
 #endif

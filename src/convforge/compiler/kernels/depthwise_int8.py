@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convforge.compiler.kernels import conv_int8
-from convforge.compiler.kernels.conv_int8 import looked_up
+from convforge.compiler.kernels.conv_int8 import largest, looked_up
 from convforge.compiler.kernels.family import BYTES, LANES, Kernel, Layer, Layout
 from convforge.compiler.kernels.words import as_floats
 
@@ -111,6 +111,7 @@ def _emit(layer: Layer, out: Writer) -> None:
         "zero_in": layer.number("zero_in"),
         "channels": layer.output[1],
         "found": int(looked_up(layer)),
+        "largest": largest(layer),
         "weights": 4 * kw * _quads(layer) * together * LANES,
         "more": 3 * BYTES + BYTES * looked_up(layer),
     }

@@ -4,16 +4,16 @@
 #define CF_MAPS_INT8
 /* The nearest whole number, halves to the even one, as a byte: 1.5 * 2^23 leaves no bits behind
  * the point. */
-CF_INLINE int cf_byte_near(float x, int zero)
+CF_INLINE int cf_byte_near(float x, int zero, int top)
 {
     const float bounded = x < -1024.0f ? -1024.0f : x > 1024.0f ? 1024.0f : x;
     const int byte = (int)(bounded + 12582912.0f - 12582912.0f) + zero;
-    return byte < 0 ? 0 : byte > 255 ? 255 : byte;
+    return byte < 0 ? 0 : byte > top ? top : byte;
 }
 
 /* Up to four channels, a word a pixel; a unit is 1024 pixels. */
 CF_CALLED void cf_quantize_words(int channels, long cells, int blocked, float scale, int zero,
-                                 const float *x, float *y, int begin, int end)
+                                 int top, const float *x, float *y, int begin, int end)
 {
     const long step = blocked ? 16 : 1, plane = blocked ? 1 : cells;
     const long stop = end * 1024L < cells ? end * 1024L : cells;
@@ -26,19 +26,19 @@ CF_CALLED void cf_quantize_words(int channels, long cells, int blocked, float sc
             value = cf_vector_min(cf_every(1024.0f), cf_vector_max(cf_every(-1024.0f), value * scale));
             const cf_ints near =
                 __builtin_convertvector(value + 12582912.0f - 12582912.0f, cf_ints) + zero;
-            word |= cf_between(cf_each(0), near, cf_each(255)) << (8 * c);
+            word |= cf_between(cf_each(0), near, cf_each(top)) << (8 * c);
         }
         memcpy(y + i, &word, sizeof word);
     }
     for (; i < stop; i++) {
         unsigned word = 0;
         for (int c = 0; c < channels; c++)
-            word |= (unsigned)cf_byte_near(x[c * plane + i * step] * scale, zero) << (8 * c);
+            word |= (unsigned)cf_byte_near(x[c * plane + i * step] * scale, zero, top) << (8 * c);
         memcpy(y + i, &word, sizeof word);
     }
 }
 
-CF_CALLED void cf_quantize(int channels, long cells, int blocked, float scale, int zero,
+CF_CALLED void cf_quantize(int channels, long cells, int blocked, float scale, int zero, int top,
                            const float *x, float *y, int begin, int end)
 {
     for (int block = begin; block < end; block++) {
@@ -51,7 +51,7 @@ CF_CALLED void cf_quantize(int channels, long cells, int blocked, float scale, i
                     const float value = blocked ? x[(channel / 16 * cells + i) * 16 + n]
                                         : channel < channels ? x[channel * cells + i]
                                                              : 0.0f;
-                    to[i * 64 + c + n] = (cf_byte)cf_byte_near(value * scale, zero);
+                    to[i * 64 + c + n] = (cf_byte)cf_byte_near(value * scale, zero, top);
                 }
     }
 }
@@ -106,7 +106,7 @@ CF_CALLED void cf_pool_int8_units(const cf_pool_int8 *p, const float *x, float *
     }
 }
 
-CF_CALLED void cf_gate_int8(int channels, long cells, int zero_in, int zero, float ratio,
+CF_CALLED void cf_gate_int8(int channels, long cells, int zero_in, int zero, int top, float ratio,
                             const float *x, const float *factor, float *y, int begin, int end)
 {
     for (int block = begin; block < end; block++) {
@@ -122,7 +122,7 @@ CF_CALLED void cf_gate_int8(int channels, long cells, int zero_in, int zero, flo
 #ifdef CF_VNNI
         const __m512i in = _mm512_set1_epi16((short)zero_in), out = _mm512_set1_epi16((short)zero);
         const __m512i low = _mm512_loadu_si512(by), high = _mm512_loadu_si512(by + 32);
-        const __m512i round = _mm512_set1_epi16(1 << 11);
+        const __m512i round = _mm512_set1_epi16(1 << 11), most = _mm512_set1_epi8((char)top);
         const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
         for (long i = 0; i < cells; i++) {
             const __m512i a = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const void *)(from + i * 64)));
@@ -135,7 +135,24 @@ CF_CALLED void cf_gate_int8(int channels, long cells, int zero_in, int zero, flo
             const __m512i bytes = _mm512_packus_epi16(
                 _mm512_add_epi16(_mm512_mulhrs_epi16(fine_a, round), out),
                 _mm512_add_epi16(_mm512_mulhrs_epi16(fine_b, round), out));
-            _mm512_storeu_si512(to + i * 64, _mm512_permutexvar_epi64(order, bytes));
+            _mm512_storeu_si512(to + i * 64, _mm512_permutexvar_epi64(order, _mm512_min_epu8(bytes, most)));
+        }
+#elif defined(CF_WEB)
+        const v128_t in = wasm_i16x8_splat((short)zero_in), out = wasm_i16x8_splat((short)zero);
+        const v128_t round = wasm_i16x8_splat(1 << 11), most = wasm_i8x16_splat((signed char)top);
+        const int used = channels - block * 64 < 64 ? channels - block * 64 : 64;
+        for (int n = 0; n < used; n += 16) {
+            const v128_t first = wasm_v128_load(by + n), second = wasm_v128_load(by + n + 8);
+            for (long i = n; i < cells * 64; i += 64) {
+                const v128_t both = wasm_v128_load(from + i);
+                v128_t a = wasm_i16x8_sub(wasm_u16x8_extend_low_u8x16(both), in);
+                v128_t b = wasm_i16x8_sub(wasm_u16x8_extend_high_u8x16(both), in);
+                a = cf_shares(cf_shares(wasm_i16x8_shl(a, 7), first), round);
+                b = cf_shares(cf_shares(wasm_i16x8_shl(b, 7), second), round);
+                const v128_t bytes =
+                    wasm_u8x16_narrow_i16x8(wasm_i16x8_add(a, out), wasm_i16x8_add(b, out));
+                wasm_v128_store(to + i, wasm_u8x16_min(bytes, most));
+            }
         }
 #else
         for (int n = 0; n < 64; n += CF_LANES) {
@@ -145,7 +162,7 @@ CF_CALLED void cf_gate_int8(int channels, long cells, int zero_in, int zero, flo
             for (long i = 0; i < cells; i++) {
                 const cf_ints cell = cf_load_bytes(from + i * 64 + n) - zero_in;
                 const cf_ints fine = cf_rounded(cell << 7, each);
-                cf_store_bytes(to + i * 64 + n, cf_rounded(fine, cf_each(1 << 11)) + zero);
+                cf_store_bytes(to + i * 64 + n, cf_rounded(fine, cf_each(1 << 11)) + zero, top);
             }
         }
 #endif
@@ -195,6 +212,24 @@ CF_INLINE void cf_sum_up(const __m512i *sum, int32_t *total)
 {
     _mm512_storeu_si512(total, _mm512_add_epi32(_mm512_add_epi32(sum[0], sum[1]),
                                                 _mm512_add_epi32(sum[2], sum[3])));
+}
+#elif defined(CF_WEB)
+typedef cf_four cf_sums16[4];
+
+CF_INLINE void cf_add_words(cf_four *sum, int words, const float *x, const float *w)
+{
+    for (int k = 0; k < words; k++) {
+        const cf_four word = cf_load_word(x + k);
+        CF_UNROLL
+        for (int v = 0; v < 4; v++)
+            cf_dots(0, &sum[v], word, cf_load_four(w + k * 16 + v * 4));
+    }
+}
+
+CF_INLINE void cf_sum_up(const cf_four *sum, int32_t *total)
+{
+    for (int v = 0; v < 4; v++)
+        wasm_v128_store(total + 4 * v, cf_whole(sum[v]));
 }
 #else
 typedef cf_ints cf_sums16[CF_VECTORS];

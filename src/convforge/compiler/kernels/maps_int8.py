@@ -80,9 +80,10 @@ def _emit(layer: Layer, out: Writer) -> None:
 def _emit_quantize(layer: Layer, out: Writer) -> None:
     channels, cells = layer.output[1], math.prod(layer.output[2:])
     blocked = int(layer.takes[0] is Layout.BLOCKED)
-    scale, zero = c_float(1 / layer.real("scale")), layer.number("zero")
+    scale = c_float(1 / layer.real("scale"))
+    bytes_ = f"{layer.number('zero')}, {layer.number('top')}"
     name = "cf_quantize_words" if channels <= _WORD else "cf_quantize"
-    out.line(f"{name}({channels}, {cells}, {blocked}, {scale}, {zero}, x0, y, begin, end);")
+    out.line(f"{name}({channels}, {cells}, {blocked}, {scale}, {bytes_}, x0, y, begin, end);")
 
 
 def _emit_dequantize(layer: Layer, out: Writer) -> None:
@@ -122,8 +123,8 @@ def _emit_concat(layer: Layer, out: Writer) -> None:
 def _emit_gate(layer: Layer, out: Writer) -> None:
     channels, cells = layer.output[1], math.prod(layer.output[2:])
     ratio = c_float(layer.real("ratio") * 4096)
-    zeros = f"{layer.number('zero_in')}, {layer.number('zero')}"
-    out.line(f"cf_gate_int8({channels}, {cells}, {zeros}, {ratio}, x0, x1, y, begin, end);")
+    bytes_ = ", ".join(str(layer.number(key)) for key in ("zero_in", "zero", "top"))
+    out.line(f"cf_gate_int8({channels}, {cells}, {bytes_}, {ratio}, x0, x1, y, begin, end);")
 
 
 def _emit_mean(layer: Layer, out: Writer) -> None:

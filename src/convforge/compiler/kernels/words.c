@@ -20,8 +20,13 @@ CF_INLINE cf_ints cf_load_ints(const void *p)
     return x;
 }
 
+#define CF_ROOM 512 /* floats of what a tile wants made ready of a unit's more */
+
+typedef void cf_make_unit_ready(const cf_sums *tile, int vectors, const float *more, float *room);
+
 typedef struct {
     const cf_sums *tile; /* what a tile is told */
+    cf_make_unit_ready *ready; /* NULL where a tile takes more as it is */
     cf_cut tiles[2];     /* of one vector of outputs, of two */
     int step, vectors, rows, columns, chunk; /* as of cf_conv */
     int wide;  /* floats that a unit's outputs of a pixel take */
@@ -36,7 +41,8 @@ CF_CALLED void cf_conv_words_units(const cf_conv_words *c, const float *x, const
                                    int begin, int end)
 {
     const int parts = (c->vectors + 1) / 2;
-    int copied = -1;
+    float room[CF_ROOM] __attribute__((aligned(64)));
+    int copied = -1, known = -1;
     for (int unit = begin; unit < end; unit++) {
         const int first = unit / parts * c->chunk, part = unit % parts;
         const int rows = c->rows - first < c->chunk ? c->rows - first : c->chunk;
@@ -44,7 +50,12 @@ CF_CALLED void cf_conv_words_units(const cf_conv_words *c, const float *x, const
             cf_copy_rows(&c->border, first, rows, c->chunk, x, work);
         copied = first;
         const float *from = work ? work : x + first * c->pitch;
-        const cf_cut *cut = &c->tiles[2 * part + 1 < c->vectors];
+        const int both = 2 * part + 1 < c->vectors;
+        const float *wanted = c->ready ? room : more + (long)part * c->more;
+        if (c->ready && part != known)
+            c->ready(c->tile, 1 + both, more + (long)part * c->more, room);
+        known = part;
+        const cf_cut *cut = &c->tiles[both];
         const int floats = part * c->wide; /* of the outputs before */
         const long at = floats / 16 * c->tile->plane + floats % 16 + (long)first * c->columns * 16;
         for (int h = 0; h < rows; h++)
@@ -53,8 +64,7 @@ CF_CALLED void cf_conv_words_units(const cf_conv_words *c, const float *x, const
                 const int pixels = cf_next_tile(cut, c->columns - column, &tile);
                 const long to = at + ((long)h * c->columns + column) * 16;
                 tile(c->tile, from + h * c->pitch + (long)column * c->step,
-                     w + part * c->tile->weights, more + (long)part * c->more,
-                     addend ? addend + to : NULL, y + to);
+                     w + part * c->tile->weights, wanted, addend ? addend + to : NULL, y + to);
                 column += pixels;
             }
     }

@@ -113,8 +113,12 @@ class WordConv:
         tile: Mapping[str, object],
         addend: str,
         fill: int = 0,
+        ready: str = "NULL",
     ) -> None:
-        """The layer's records and its call; tiles are cf_tile_KIND_…, of the record cf_KIND."""
+        """The layer's records and its call; tiles are cf_tile_KIND_…, of the record cf_KIND.
+
+        `ready` is the function that makes ready what a tile takes of a unit besides weights.
+        """
         plan = self.plan
         rows, columns = plan.size
         offsets = [
@@ -130,6 +134,7 @@ class WordConv:
         }
         sizes = {
             ".tile": "&tile.sums",
+            ".ready": ready,
             ".tiles": f"{{CF_CUT({kind}_1, {plan.cut}), CF_CUT({kind}_2, {plan.cut})}}",
             ".step": plan.step,
             ".vectors": self.vectors,

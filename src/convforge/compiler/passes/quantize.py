@@ -1,7 +1,8 @@
 """Convolutions and what lies between them become operations on numbers of one byte.
 
-    x = scale · (q - zero), q in 0 … 255; weights symmetric, -127 … 127, a scale for each output
+    x = scale · (q - zero), q in 0 … top; weights symmetric, -127 … 127, a scale for each output
 
+`top` is 255, or 127 for machines whose products of bytes are exact for so many bits alone.
 A value's scale comes from the range that it has on real images (`quantization`). What becomes of a
 ReLU is the end of the range itself; any other epilogue is looked up, byte for byte. Nodes that have
 no meaning on bytes, those asked for in `keep`, and maps of one pixel stay as they are, and values
@@ -30,31 +31,34 @@ CONVOLUTIONS = frozenset({"conv2d", "conv2d_add"})
 _LARGEST = 127  # of a weight
 _FEWEST = 5  # channels of a map of bytes that a convolution gives
 _BITS = 23  # of a bias, which a float32 has
+_WIDEST = 255  # bytes before they are looked up
+_LONGEST_SHIFT = 16  # of a sum of 32 bits to one of 16
 
 
 @dataclass(frozen=True)
 class Scale:
-    """x = scale · (q - zero)."""
+    """x = scale · (q - zero), q from 0 to top."""
 
     scale: float
     zero: int
+    top: int = _WIDEST
 
     @classmethod
-    def of(cls, low: float, high: float) -> Scale:
-        """The one whose 256 numbers span a range, zero among them."""
+    def of(cls, low: float, high: float, *, top: int = _WIDEST) -> Scale:
+        """The one whose numbers from 0 to `top` span a range, zero among them."""
         low, high = min(low, 0.0), max(high, 0.0)
-        scale = float(np.float32((high - low) / 255)) or 1.0
-        return cls(scale, min(255, max(0, round(-low / scale))))
+        scale = float(np.float32((high - low) / top)) or 1.0
+        return cls(scale, min(top, max(0, round(-low / scale))), top)
 
     def bytes(self, x: Array) -> Array:
         """The nearest bytes, as float32."""
-        nearest: Array = np.clip(np.rint(x / self.scale) + self.zero, 0, 255).astype(np.float32)
-        return nearest
+        nearest: Array = np.clip(np.rint(x / self.scale) + self.zero, 0, self.top)
+        return nearest.astype(np.float32)
 
     @property
     def attrs(self) -> dict[str, Attr]:
         """As attributes of a node."""
-        return {"scale": self.scale, "zero": self.zero}
+        return {"scale": self.scale, "zero": self.zero, "top": self.top}
 
 
 def before(name: str) -> str:
@@ -85,10 +89,17 @@ def can_quantize(graph: Graph, node: Node) -> bool:
 
 
 def quantize(
-    graph: Graph, ranges: Mapping[str, tuple[float, float]], *, keep: Collection[str] = ()
+    graph: Graph,
+    ranges: Mapping[str, tuple[float, float]],
+    *,
+    keep: Collection[str] = (),
+    top: int = _WIDEST,
 ) -> Graph:
-    """The graph on bytes. `ranges` are those of every value, and `before` of those looked up."""
-    work = _Work(graph, dict(_shared(graph, ranges)), frozenset(keep))
+    """The graph on bytes. `ranges` are those of every value, and `before` of those looked up.
+
+    `top` is the largest byte of a map.
+    """
+    work = _Work(graph, dict(_shared(graph, ranges)), frozenset(keep), top)
     for node in graph.nodes:
         work.add(node)
     output = work.value(graph.output)
@@ -132,6 +143,7 @@ class _Work:
     graph: Graph
     ranges: dict[str, tuple[float, float]]
     keep: frozenset[str]
+    top: int
     nodes: list[Node] = field(default_factory=list)
     constants: dict[str, Array] = field(default_factory=dict)
     scales: dict[str, Scale] = field(default_factory=dict)  # of the values that are bytes
@@ -158,7 +170,7 @@ class _Work:
 
     def scale(self, name: str) -> Scale:
         """Of a value as bytes."""
-        return self.scales.get(name) or Scale.of(*self.ranges[name])
+        return self.scales.get(name) or Scale.of(*self.ranges[name], top=self.top)
 
     def give(self, node: Node, scale: Scale) -> None:
         """Append a node whose value is bytes."""
@@ -191,7 +203,9 @@ def _convolution(work: _Work, node: Node) -> bool:
     weight, *bias = (work.graph.constants[name] for name in node.inputs[1 + addends :])
     source = work.scale(node.inputs[0])
     found = looked_up(node)
-    result = Scale.of(*work.ranges[before(node.name) if found else node.name])
+    final = work.scale(node.name)
+    # What is looked up is no operand of a product, so that it has all bits at any top.
+    result = Scale.of(*work.ranges[before(node.name)]) if found else final
     more = [work.scale(name) for name in node.inputs[1 : 1 + addends]]
     whole = _whole_weights(
         weight, bias[0] if bias else np.zeros(len(weight), np.float32), source, result, more
@@ -204,7 +218,6 @@ def _convolution(work: _Work, node: Node) -> bool:
         work.constant(f"{node.name}, {part}", array)
         for part, array in zip(parts, whole, strict=True)
     ]
-    final = Scale.of(*work.ranges[node.name]) if found else result
     if found:
         names.append(work.constant(f"{node.name}, table", _table(node.epilogue, result, final)))
     attrs = {**node.attrs, "zero_in": source.zero}
@@ -231,7 +244,8 @@ def _whole_weights(
     # A number of the result's scale keeps three bits that are rounded, and 16 bits hold eight times
     # its range; with an addend the bits are those behind the point.
     top = 2 ** (15 if fraction else 12) - 1
-    shift = np.clip(np.floor(np.log2(top / factor)) - 15, 0, 30)
+    # One that is longer brings nothing: what is left of 32 bits fits.
+    shift = np.clip(np.floor(np.log2(top / factor)) - 15, 0, _LONGEST_SHIFT)
     multiplier = np.rint(factor * 2.0 ** (shift + 15))
     added = [2 ** (8 + FRACTION) * addend.scale / result.scale for addend in addends]
     if multiplier.max() >= 2**15 or any(one >= 2**15 for one in added):

@@ -15,6 +15,7 @@ export function showCard({ card, layers, inputShape }, facts) {
     Input: `${width} × ${height} pixels, ${colours}`,
     Preprocessing: preprocessing(card.preprocess),
     ...accuracies(card.metrics),
+    ...inBytes(card.metrics.int8),
     ...(card.data.uri ? { "Trained on": card.data.uri } : {}),
     Computation: `${layers.length} layers, ${(macs / 1e6).toLocaleString("en", { maximumFractionDigits: 1 })} million multiply-adds`,
     Weights: weights(facts),
@@ -51,7 +52,23 @@ function accuracies(metrics) {
   return found;
 }
 
+/** What was measured of a network of bytes when it was compiled. */
+function inBytes(record) {
+  if (!record?.int8) {
+    return {};
+  }
+  const { float32, int8, agreement } = record;
+  return {
+    "Accuracy in bytes":
+      `${percent(int8.top1)} of ${int8.count.toLocaleString("en")} pictures, ` +
+      `${percent(float32.top1)} of the same in float32; the same answer for ${percent(agreement)}`,
+  };
+}
+
 function weights({ precision, deviation }) {
+  if (precision === "int8") {
+    return "numbers of one byte, and so are the values between layers";
+  }
   if (precision !== "float16") {
     return "float32, as they were trained";
   }

@@ -26,12 +26,17 @@ function bytes(text) {
 /* The smallest module with a relaxed multiply-add: engines that cannot have it refuse it. */
 const RELAXED = "AGFzbQEAAAABCAFgA3t7ewF7AwIBAAoNAQsAIAAgASAC/YUCCw==";
 
+async function unpack(packed) {
+  const unpacked = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Uint8Array(await new Response(unpacked).arrayBuffer());
+}
+
 async function open(facts) {
   const relaxed = WebAssembly.validate(bytes(RELAXED));
-  const packed = new Blob([bytes(take(relaxed ? "relaxed" : "module"))]);
-  const unpacked = packed.stream().pipeThrough(new DecompressionStream("gzip"));
-  const module = await new Response(unpacked).arrayBuffer();
-  return load(module, { data: bytes(take("weights")), runs: facts.runs });
+  const module = await unpack(bytes(take(relaxed ? "relaxed" : "module")));
+  const weights = bytes(take("weights"));
+  const data = facts.packed ? await unpack(weights) : weights;
+  return load(module, { data, runs: facts.runs });
 }
 
 const facts = JSON.parse(take("facts"));

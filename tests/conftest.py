@@ -4,6 +4,7 @@ import logging
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from convforge.card import Card
 from convforge.images import source
 from convforge.images.preprocess import Preprocess
 
+PATIENCE = 20_000  # ms: the machine may be busy
 GREY = Preprocess(
     resize=(32, 32), crop=(32, 32), mean=(30.0,), std=(60.0,), interpolation="bicubic"
 )
@@ -169,3 +171,73 @@ def chromium():
         browser = started.chromium.launch(executable_path=path, headless=True, args=BROWSER)
         yield browser
         browser.close()
+
+
+class Tab:
+    """A page in the browser, what it said on its console and what it asked for."""
+
+    def __init__(self, page):
+        self.page = page
+        self.said, self.asked, self.choosers = [], [], []
+        page.set_default_timeout(PATIENCE)
+        page.on("console", lambda message: self.said.append(message.text))
+        page.on("pageerror", lambda error: self.said.append(str(error)))
+        page.on("request", lambda request: self.asked.append(request.url))
+        page.on("filechooser", self.keep)
+
+    def keep(self, chooser):
+        self.choosers.append(chooser)
+
+    def shows(self, selector):
+        self.page.wait_for_selector(selector)
+        return self.page.inner_text(selector)
+
+    def choose(self, path):
+        """Give it a picture by the button, and wait until it has said what that is."""
+        self.page.evaluate("document.getElementById('spoken').textContent = ''")
+        self.page.click("#choose")
+        return self.give(path)
+
+    def give(self, path):
+        """Give it a picture once it asks for a file."""
+        deadline = time.monotonic() + PATIENCE / 1000
+        while not self.choosers:
+            assert time.monotonic() < deadline, "no file was asked for"
+            self.page.wait_for_timeout(20)
+        self.choosers.pop().set_files(path)
+        return self.answer()
+
+    def answer(self):
+        """Probabilities by the class's name, all that are shown, once there are some."""
+        self.page.wait_for_selector("#spoken:not(:empty)", state="attached")
+        rows = self.page.query_selector_all("#bars li")
+        return {
+            row.query_selector(".label").inner_text(): float(
+                row.query_selector("data").get_attribute("value")
+            )
+            for row in rows
+        }
+
+
+@pytest.fixture
+def open_page(chromium):
+    """Open a file in a tab of its own, offline; in the end it must have been quiet and alone."""
+    tabs, contexts = [], []
+
+    def open_file(path, *, before="", **options):
+        context = chromium.new_context(offline=True, **options)
+        contexts.append(context)
+        tab = Tab(context.new_page())
+        tabs.append(tab)
+        tab.page.add_init_script(before)
+        tab.page.goto(path.as_uri())
+        tab.page.wait_for_selector("#results[aria-busy=false]")
+        return tab
+
+    yield open_file
+    for tab in tabs:
+        assert tab.said == []
+        assert not [url for url in tab.asked if not url.startswith(("file:", "blob:null/"))]
+        assert tab.page.inner_text("#trouble") == ""
+    for context in contexts:
+        context.close()

@@ -29,6 +29,7 @@ def test_the_schema_has_every_route(operations):
         "GET /layers",
         "GET /layers/times",
         "POST /layers/{layer}/maps",
+        "POST /evidence",
         "GET /v2",
         "GET /v2/health/live",
         "GET /v2/health/ready",

@@ -31,7 +31,6 @@ def test_commands_and_options_exist(chapter, commands_in, parse_command):
     commands = commands_in(chapter)
     assert {parse_command(words)[0] for words in commands} == {
         "compile",
-        "explain",
         "predict",
         "serve",
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from convforge.images.decoding import Decoded
 from convforge.images.preprocess import Preprocess
 from convforge.networks.catalog import create
 from convforge.training import trial
+from convforge.training.machine import PLAIN
 from convforge.training.recipe import Recipe
 from convforge.training.trial import Trial, epochs_within
 
@@ -55,6 +58,17 @@ def test_a_trial_leaves_network_and_random_numbers_as_they_were(monkeypatch):
 )
 def test_as_many_epochs_as_end_in_time_measuring_included(seconds, counts, epochs):
     assert epochs_within(seconds, a_step=1.0, counts=counts, recipe=RECIPE) == epochs
+
+
+def test_small_images_leave_time_for_more_epochs(monkeypatch):
+    preprocess = Preprocess(resize=(32, 32), crop=(32, 32), mean=(120.0,), std=(60.0,))
+    tried = Trial(create("lenet5_relu"), decoded(100), preprocess=preprocess)
+    monkeypatch.setattr(
+        Trial, "step_seconds", lambda *_, machine, small=False: 0.5 if small else 1.0
+    )
+    assert tried.epochs(100, RECIPE, machine=PLAIN) == 9
+    recipe = dataclasses.replace(RECIPE, small_images=0.4)  # 0.8 s a step
+    assert tried.epochs(100, recipe, machine=PLAIN) == 11
 
 
 def test_a_time_that_is_too_short_is_refused_with_what_an_epoch_takes():

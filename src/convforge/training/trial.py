@@ -53,8 +53,10 @@ class Trial:
         self.counts = {name: len(one.part) for name, one in decoded.items()}
         self._train, self._preprocess = decoded["train"], preprocess
 
-    def step_seconds(self, recipe: Recipe, *, machine: Machine = PLAIN) -> float:
-        """Median time of a step at full image size."""
+    def step_seconds(
+        self, recipe: Recipe, *, machine: Machine = PLAIN, small: bool = False
+    ) -> float:
+        """Median time of a step at full image size, or at that of the recipe's small images."""
         count = min(recipe.batch_size, self.counts["train"])
         rows = self.team.share(np.arange(count))
         pixels, labels = take(self._train.pixels, rows), self._train.part.labels[rows]
@@ -62,7 +64,8 @@ class Trial:
         with torch.random.fork_rng(devices=[]):
             learner = Learner(
                 copy.deepcopy(self.net).train(),
-                recipe=dataclasses.replace(recipe, small_images=0.0),
+                # All steps are the first one, which is of the small images if any is.
+                recipe=recipe if small else dataclasses.replace(recipe, small_images=0.0),
                 preprocess=self._preprocess,
                 machine=machine,
             )
@@ -76,7 +79,10 @@ class Trial:
 
     def epochs(self, seconds: float, recipe: Recipe, *, machine: Machine) -> int:
         """The most epochs that end before `seconds` are over, by `epochs_within`."""
-        a_step = self.step_seconds(recipe, machine=machine)
+        a_step, share = self.step_seconds(recipe, machine=machine), recipe.small_images
+        if share:
+            small = self.step_seconds(recipe, machine=machine, small=True)
+            a_step = share * small + (1 - share) * a_step
         left = self.team.agree(seconds)
         return epochs_within(left, a_step=a_step, counts=self.counts, recipe=recipe)
 

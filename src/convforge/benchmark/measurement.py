@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from convforge.compiler.models import Compilable
     from convforge.runtime import Runtime
 
-# Longer than any engine's threads spin for more work: those of ONNX Runtime do for over 5 ms, and
-# who comes next shares a core with them (MobileNetV2 of bytes, two threads: 2.1 ms, not 1.2).
-PAUSE_S = 0.02
+# Longer than any engine's threads spin for more work: those of ONNX Runtime do for some 45 ms, and
+# who comes next shares a core with them (ResNet-50 of bytes, two threads: median 17 ms, not 10).
+PAUSE_S = 0.1
 WARM_UP = 3  # runs before the first turn
 
 

@@ -6,6 +6,7 @@ POST /layers/{layer}/maps   picture → maps, as a NumPy file; layer -1 is what 
 POST /evidence              picture → Grad-CAM of a class, as a NumPy file
 """
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from fastapi.responses import Response
 from convforge.errors import RequestError
 from convforge.serving import schemas
 from convforge.serving.responses import Json
-from convforge.serving.service import Service
+from convforge.serving.service import Picture, Service
 from convforge.serving.uploads import RAW, read_pictures
 
 IMAGES = ("image/jpeg", "image/png", "image/webp", RAW)
@@ -85,12 +86,9 @@ async def maps(
     count = len(service.runtime.layers)
     if not -1 <= layer < count:
         raise RequestError(f"there is no layer {layer}; they are -1 to {count - 1}", status=404)
-    service.workers.check_room()
-    pictures = await read_pictures(request, max_files=1, timeout_s=service.settings.timeout_s)
-    found = await service.workers.run(
-        lambda: service.maps(pictures[0], layer=layer, channels=channels)
+    return await _of_picture(
+        request, lambda picture: service.maps(picture, layer=layer, channels=channels)
     )
-    return Response(found, media_type=RAW)
 
 
 @router.post(
@@ -110,7 +108,12 @@ async def evidence(
         raise RequestError("this classifier has no Grad-CAM", status=404)
     if not 0 <= index < count:
         raise RequestError(f"there is no class {index}; they are 0 to {count - 1}", status=404)
+    return await _of_picture(request, lambda picture: service.evidence(picture, index=index))
+
+
+async def _of_picture(request: Request, compute: Callable[[Picture], bytes]) -> Response:
+    """The NumPy file that a worker makes of the request's one picture."""
+    service = service_of(request)
     service.workers.check_room()
     pictures = await read_pictures(request, max_files=1, timeout_s=service.settings.timeout_s)
-    found = await service.workers.run(lambda: service.evidence(pictures[0], index=index))
-    return Response(found, media_type=RAW)
+    return Response(await service.workers.run(lambda: compute(pictures[0])), media_type=RAW)

@@ -18,7 +18,7 @@ from convforge.compiler.ir.reference_bf16 import bits
 from convforge.compiler.kernels import conv_bf16
 from convforge.compiler.kernels.conv_bf16 import clip_fields
 from convforge.compiler.kernels.family import FEW, HALVES, LANES, Kernel, Layer, Layout
-from convforge.compiler.kernels.words import as_floats
+from convforge.compiler.kernels.words import as_floats, emit_filter
 
 if TYPE_CHECKING:
     from convforge.compiler.c.writer import Writer
@@ -78,24 +78,16 @@ def _pack(layer: Layer) -> tuple[Array, ...]:
 
 
 def _emit(layer: Layer, out: Writer) -> None:
-    (_, _, kh, kw), (sh, sw) = layer.constants[0].shape, layer.numbers("stride")
-    _, _, height, width = layer.inputs[0]
-    top, left, _, _ = layer.numbers("padding")
-    fields = {
-        "height": height,
-        "width": width,
-        "top": top,
-        "left": left,
-        "rows": layer.output[2],
-        "columns": layer.output[3],
-        "weights": 2 * kw * _pairs(layer) * _TOGETHER * LANES,
-        **clip_fields(layer),
-    }
-    with out.block("static const cf_filter_bf16 filter =", end="};"):
-        for name, value in fields.items():
-            out.line(f".{name} = {value},")
-    size = f"{kh}, {kw}, {sh}, {sw}, {_TOGETHER}"
-    out.line(f"cf_bf16_filter_units(&filter, {size}, x0, w0, w1, y, begin, end);")
+    columns = layer.constants[0].shape[3]
+    clips = {f".{name}": value for name, value in clip_fields(layer).items()}
+    emit_filter(
+        layer,
+        out,
+        kind="bf16",
+        units="cf_bf16_filter_units",
+        together=_TOGETHER,
+        more={".weights": 2 * columns * _pairs(layer) * _TOGETHER * LANES, **clips},
+    )
 
 
 KERNEL = Kernel(

@@ -16,7 +16,7 @@ import numpy as np
 from convforge.compiler.kernels import conv_int8
 from convforge.compiler.kernels.conv_int8 import largest, looked_up
 from convforge.compiler.kernels.family import BYTES, LANES, Kernel, Layer, Layout
-from convforge.compiler.kernels.words import as_floats
+from convforge.compiler.kernels.words import as_floats, emit_filter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -97,29 +97,22 @@ def _twice(multiplier: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _emit(layer: Layer, out: Writer) -> None:
-    (_, _, kh, kw), (sh, sw) = layer.constants[0].shape, layer.numbers("stride")
-    _, _, height, width = layer.inputs[0]
-    top, left, _, _ = layer.numbers("padding")
-    together = _together(layer)
-    sizes = {
-        "height": height,
-        "width": width,
-        "top": top,
-        "left": left,
-        "rows": layer.output[2],
-        "columns": layer.output[3],
-        "zero_in": layer.number("zero_in"),
-        "channels": layer.output[1],
-        "found": int(looked_up(layer)),
-        "largest": largest(layer),
-        "weights": 4 * kw * _quads(layer) * together * LANES,
-        "more": 3 * BYTES + BYTES * looked_up(layer),
-    }
-    with out.block("static const cf_filter_int8 filter =", end="};"):
-        for name, value in sizes.items():
-            out.line(f".{name} = {value},")
-    size = f"{kh}, {kw}, {sh}, {sw}, {together}"
-    out.line(f"cf_filter_units(&filter, {size}, x0, w0, w1, y, begin, end);")
+    columns, together = layer.constants[0].shape[3], _together(layer)
+    emit_filter(
+        layer,
+        out,
+        kind="int8",
+        units="cf_filter_units",
+        together=together,
+        more={
+            ".zero_in": layer.number("zero_in"),
+            ".channels": layer.output[1],
+            ".found": int(looked_up(layer)),
+            ".largest": largest(layer),
+            ".weights": 4 * columns * _quads(layer) * together * LANES,
+            ".more": 3 * BYTES + BYTES * looked_up(layer),
+        },
+    )
 
 
 KERNEL = Kernel(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,11 @@ from convforge.compiler.kernels.epilogue import epilogue_loop_name
 from convforge.compiler.kernels.family import FEW, HALVES, LANES, Kernel, Layer, Layout
 from convforge.compiler.kernels.pool_blocked import PRELUDE as POOL_PRELUDE
 from convforge.compiler.kernels.pool_blocked import is_global, window_sizes
+from convforge.compiler.kernels.words import emit_concat
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from convforge.compiler.c.writer import Writer
     from convforge.compiler.ir.graph import Shape
     from convforge.compiler.kernels.family import Layouts
@@ -139,18 +143,6 @@ def _emit_pool(layer: Layer, out: Writer) -> None:
     out.line(f"cf_pool_bf16_units(&window, {layer.output[2]}, x0, y, begin, end);")
 
 
-def _emit_concat(layer: Layer, out: Writer) -> None:
-    cells, first = math.prod(layer.output[2:]), 0
-    for i, shape in enumerate(layer.inputs):
-        for start in range(0, shape[1], HALVES):
-            count = min(HALVES, shape[1] - start)
-            source = f"x{i} + {start // HALVES * cells * LANES}L"
-            out.line(f"cf_put_channels({cells}, 64, {2 * count}, {2 * first}, {source}, y);")
-            first += count
-    out.line("(void)begin;")
-    out.line("(void)end;")
-
-
 def _emit_gate(layer: Layer, out: Writer) -> None:
     channels, cells = layer.output[1], math.prod(layer.output[2:])
     maps, factor = ("x0", "x1") if layer.inputs[0] == layer.output else ("x1", "x0")
@@ -162,10 +154,10 @@ def _emit_mean(layer: Layer, out: Writer) -> None:
     out.line(f"cf_mean_bf16({channels}, {cells}, {_finish(layer)}, x0, y, begin, end);")
 
 
-_EMIT = {
+_EMIT: dict[str, Callable[[Layer, Writer], None]] = {
     "elementwise": _emit_move,
     "max_pool": _emit_pool,
-    "concat": _emit_concat,
+    "concat": partial(emit_concat, layout=_BF16),
     "mul": _emit_gate,
     **dict.fromkeys(_MEANS, _emit_mean),
 }

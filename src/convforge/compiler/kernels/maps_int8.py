@@ -7,14 +7,18 @@ maps, or a row of one.
 from __future__ import annotations
 
 import math
+from functools import partial
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from convforge.compiler.c.writer import c_float
 from convforge.compiler.kernels import conv_int8
-from convforge.compiler.kernels.family import BYTES, LANES, Kernel, Layer, Layout
+from convforge.compiler.kernels.family import BYTES, FEW, Kernel, Layer, Layout
+from convforge.compiler.kernels.words import emit_concat
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from convforge.compiler.c.writer import Writer
     from convforge.compiler.kernels.family import Layouts
 
@@ -23,14 +27,13 @@ _OPS = frozenset(
 )
 _OF_BLOCKS = frozenset({"max_pool_int8", "mul_int8", "mean_int8"})
 _FLOATS = (Layout.PLANAR, Layout.BLOCKED)
-_WORD = 4  # channels of a map that has one word a pixel
 _PIECE = 1024  # pixels of such a map that are quantized as one unit, as in maps_int8.c
 
 
 def _refuses(layer: Layer) -> str | None:
     if layer.node.op not in _OPS:
         return "nothing that maps of bytes know"
-    few = layer.node.op in _OF_BLOCKS and layer.inputs[0][1] <= _WORD
+    few = layer.node.op in _OF_BLOCKS and layer.inputs[0][1] <= FEW
     return "a map of a word a pixel" if few else None
 
 
@@ -61,7 +64,7 @@ def _cost(layer: Layer) -> float:
 def _units(layer: Layer) -> int:
     match layer.node.op:
         case "quantize" | "dequantize":
-            if layer.output[1] > _WORD:
+            if layer.output[1] > FEW:
                 return _blocks(layer.output[1])
             cells = math.prod(layer.output[2:])
             return -(-cells // _PIECE) if layer.node.op == "quantize" else 1
@@ -82,14 +85,14 @@ def _emit_quantize(layer: Layer, out: Writer) -> None:
     blocked = int(layer.takes[0] is Layout.BLOCKED)
     scale = c_float(1 / layer.real("scale"))
     bytes_ = f"{layer.number('zero')}, {layer.number('top')}"
-    name = "cf_quantize_words" if channels <= _WORD else "cf_quantize"
+    name = "cf_quantize_words" if channels <= FEW else "cf_quantize"
     out.line(f"{name}({channels}, {cells}, {blocked}, {scale}, {bytes_}, x0, y, begin, end);")
 
 
 def _emit_dequantize(layer: Layer, out: Writer) -> None:
     channels, cells = layer.output[1], math.prod(layer.output[2:])
     blocked = int(layer.gives is Layout.BLOCKED)
-    pixel = BYTES if channels > _WORD else _WORD
+    pixel = BYTES if channels > FEW else FEW
     scale, zero = c_float(layer.real("scale")), layer.number("zero")
     sizes = f"{channels}, {cells}, {pixel}, {blocked}"
     out.line(f"cf_dequantize({sizes}, {scale}, {zero}, x0, y, begin, end);")
@@ -107,19 +110,6 @@ def _emit_pool(layer: Layer, out: Writer) -> None:
     out.line("cf_pool_int8_units(&pool, x0, y, begin, end);")
 
 
-def _emit_concat(layer: Layer, out: Writer) -> None:
-    cells, first = math.prod(layer.output[2:]), 0
-    for i, shape in enumerate(layer.inputs):
-        pixel = BYTES if shape[1] > _WORD else _WORD
-        for block in range(_blocks(shape[1])):
-            count = min(BYTES, shape[1] - block * BYTES)
-            source = f"x{i} + {block * cells * LANES}L"
-            out.line(f"cf_put_channels({cells}, {pixel}, {count}, {first}, {source}, y);")
-            first += count
-    out.line("(void)begin;")
-    out.line("(void)end;")
-
-
 def _emit_gate(layer: Layer, out: Writer) -> None:
     channels, cells = layer.output[1], math.prod(layer.output[2:])
     ratio = c_float(layer.real("ratio") * 4096)
@@ -133,11 +123,11 @@ def _emit_mean(layer: Layer, out: Writer) -> None:
     out.line(f"cf_mean_int8({channels}, {cells}, {scale}, {zero}, x0, y, begin, end);")
 
 
-_EMIT = {
+_EMIT: dict[str, Callable[[Layer, Writer], None]] = {
     "quantize": _emit_quantize,
     "dequantize": _emit_dequantize,
     "max_pool_int8": _emit_pool,
-    "concat_int8": _emit_concat,
+    "concat_int8": partial(emit_concat, layout=Layout.BYTES),
     "mul_int8": _emit_gate,
     "mean_int8": _emit_mean,
 }

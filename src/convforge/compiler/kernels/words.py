@@ -153,6 +153,39 @@ class WordConv:
         out.line(f"cf_conv_words_units(&conv, x0, w0, w1, {addend}, {work}, y, begin, end);")
 
 
+def emit_filter(
+    layer: Layer, out: Writer, *, kind: str, units: str, together: int, more: Mapping[str, object]
+) -> None:
+    """A depthwise layer's record cf_filter_KIND and its call, for `together` rows at once."""
+    (_, _, kh, kw), (sh, sw) = layer.constants[0].shape, layer.numbers("stride")
+    _, _, height, width = layer.inputs[0]
+    top, left, _, _ = layer.numbers("padding")
+    sizes = {
+        ".height": height,
+        ".width": width,
+        ".top": top,
+        ".left": left,
+        ".rows": layer.output[2],
+        ".columns": layer.output[3],
+    }
+    _emit_record(out, f"cf_filter_{kind} filter", {**sizes, **more})
+    out.line(f"{units}(&filter, {kh}, {kw}, {sh}, {sw}, {together}, x0, w0, w1, y, begin, end);")
+
+
+def emit_concat(layer: Layer, out: Writer, *, layout: Layout) -> None:
+    """Channels of all inputs one behind the other, in one unit."""
+    cells, size, first = math.prod(layer.output[2:]), layout.number_bytes, 0
+    for i, shape in enumerate(layer.inputs):
+        pixel = size * layout.side_by_side(shape[1])
+        for start in range(0, shape[1], layout.block):
+            count = size * min(layout.block, shape[1] - start)
+            source = f"x{i} + {start // layout.block * cells * LANES}L"
+            out.line(f"cf_put_channels({cells}, {pixel}, {count}, {first}, {source}, y);")
+            first += count
+    out.line("(void)begin;")
+    out.line("(void)end;")
+
+
 def _emit_record(out: Writer, name: str, fields: Mapping[str, object]) -> None:
     with out.block(f"static const {name} =", end="};"):
         for field, value in fields.items():

@@ -12,7 +12,6 @@ busy        the same while another process spins on a core, medians count
 throughput  images a second of batches of 32 on all cores: convforge computes as many images at a
             time as there are cores, every other engine what is faster for it, the batch at once
             with all cores or one image at a time
-growth      mobilenet_v2 by resolution, width and batch
 
 --level avx2 limits convforge, and OpenVINO and torch by their own settings; ONNX Runtime and ncnn
 know none and use what the CPU has.
@@ -192,22 +191,7 @@ def by_turns(runs: dict[str, Callable[[], object]], *, rounds: int) -> dict[str,
     return spent
 
 
-def growth(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    engines = argparse.Namespace(**{**vars(arguments), "rounds": arguments.rounds // 2})
-    for threads in arguments.threads:
-        for side in (96, 128, 160, 192, 224, 288, 352, 448):
-            line = one_image("mobilenet_v2", threads, engines, input_shape=(1, 3, side, side))
-            yield {"varies": "resolution", "value": side, **line}
-        for batch in (1, 2, 4, 8, 16, 32, 64):
-            line = one_image("mobilenet_v2", threads, engines, input_shape=(batch, 3, 224, 224))
-            yield {"varies": "batch", "value": batch, **line}
-        for width in (0.25, 0.5, 0.75, 1.0, 1.4, 2.0):
-            network = cf.create("mobilenet_v2", width=width)
-            line = one_image(network, threads, engines, input_shape=(1, 3, 224, 224))
-            yield {"varies": "width", "value": width, **line}
-
-
-WHAT = {"latency": latency, "busy": busy, "throughput": throughput, "growth": growth}
+WHAT = {"latency": latency, "busy": busy, "throughput": throughput}
 
 
 def table(lines: list[dict[str, Any]]) -> str:

@@ -6,6 +6,7 @@ Comparisons are written so that NaN comes through and so that compilers turn the
 from __future__ import annotations
 
 import hashlib
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from convforge.compiler.c.writer import c_float
@@ -81,44 +82,8 @@ static inline float cf_gaussian(float x)
 """,
 }
 
-# Whole AVX-512 vectors at once, for the loops over what has just been computed: a SiLU takes 9
-# cycles a vector, as the compiler makes it of the above 20 (Zen 4, gcc 12). A division is no slower
-# than Newton's step for the reciprocal here, and gives 0 of infinity by itself.
-_WIDE = """\
-#if defined(CF_LANES) && CF_LANES == 16
-/* e^-x for x <= 128: -x / ln 2 = n + i / 32 + r; 2^(i / 32) from a table, 2^r by a polynomial. */
-CF_INLINE cf_vector cf_wide_fall(cf_vector x)
-{
-    const cf_vector low = {
-        1.0f, 1.0218972f, 1.04427373f, 1.06714046f, 1.09050775f, 1.1143868f,
-        1.13878858f, 1.1637249f, 1.18920708f, 1.21524739f, 1.24185777f, 1.26905096f,
-        1.29683959f, 1.32523668f, 1.35425556f, 1.38390994f};
-    const cf_vector high = {
-        1.41421354f, 1.44518077f, 1.47682619f, 1.50916445f, 1.54221082f, 1.5759809f,
-        1.61049032f, 1.64575553f, 1.68179286f, 1.71861935f, 1.75625217f, 1.79470909f,
-        1.8340081f, 1.87416768f, 1.91520655f, 1.95714414f};
-    const cf_vector scaled = x * -1.44269504f;
-    const cf_vector shifted = scaled + 393216.0f; /* 1.5 * 2^18: parts of 32 in the low bits */
-    const cf_vector n = shifted - 393216.0f, r = scaled - n;
-    const cf_vector power =
-        (cf_vector)_mm512_permutex2var_ps((__m512)low, (__m512i)shifted, (__m512)high);
-    const cf_vector p = (2.40226507e-1f * r + 6.93147181e-1f) * r;
-    return (cf_vector)_mm512_scalef_ps((__m512)(p * power + power), (__m512)n);
-}
-
-CF_INLINE cf_vector cf_wide_sigmoid(cf_vector x)
-{
-    const cf_vector within = cf_vector_min(cf_every(128.0f), cf_vector_max(cf_every(-128.0f), x));
-    return 1.0f / (1.0f + cf_wide_fall(within));
-}
-
-CF_INLINE cf_vector cf_wide_silu(cf_vector x)
-{
-    return x / (1.0f + cf_wide_fall(cf_vector_min(cf_every(128.0f), x)));
-}
-#endif
-
-"""
+# In place and in whole vectors, for the loops over what has just been computed.
+_WIDE = files(__package__).joinpath("sigmoid.c").read_text()
 _HAVE_WIDE = {(("sigmoid",),): "cf_wide_sigmoid", (("silu",),): "cf_wide_silu"}
 
 # step: parameters after x, expression, steps that it calls (those of a step stand before it)
@@ -196,9 +161,7 @@ def _loop(name: str, steps: tuple[Step, ...]) -> str:
     head = f"static inline __attribute__((unused)) void {name}_loop(float *y, int n)"
     loop = f"    for (int i = 0; i < n; i++)\n        y[i] = {name}(y[i]);\n"
     if steps in _HAVE_WIDE:
-        wide = f"cf_store(y + i, {_HAVE_WIDE[steps]}(cf_load(y + i)));"
-        wide = f"    for (int i = 0; i < n; i += 16)\n        {wide}\n"
-        loop = f"#if defined(CF_LANES) && CF_LANES == 16\n{wide}#else\n{loop}#endif\n"
+        loop = f"#ifdef CF_LANES\n    {_HAVE_WIDE[steps]}(y, n);\n#else\n{loop}#endif\n"
     return f"{head}\n{{\n{loop}}}\n\n"
 
 

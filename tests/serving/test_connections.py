@@ -1,4 +1,4 @@
-"""Clients that connect and then do not ask; all with --timeout 1."""
+"""Clients that connect and then do not ask, or ask and do not listen; all with --timeout 1."""
 
 import contextlib
 import errno
@@ -15,6 +15,14 @@ import pytest
 from convforge.serving.server import listen
 
 FEW_FILES = "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
+STUCK = """
+import asyncio, logging
+from convforge.serving.gate import Gate
+async def answer(self, scope, receive, send):
+    logging.getLogger().warning("stuck")
+    await asyncio.sleep(60)
+Gate.__call__ = answer
+"""
 ASK = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -135,3 +143,53 @@ def test_a_head_has_its_time_however_slowly_it_comes(start, connect):
     assert all(ends(connection) for connection in (silent, first, second, body))
     assert time.monotonic() < begun + 5
     ask(idle)  # between requests a client may wait longer
+
+
+def test_answers_that_nobody_takes_do_not_hold_up_the_end(start, connect):
+    process, address = start("--timeout", "1")
+    assert answers(address)
+    connection = connect(address)
+    connection.settimeout(0.3)
+    with contextlib.suppress(TimeoutError):
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 400)
+    log, seconds = log_of(process)
+    assert seconds < 5
+    assert not any("traceback" in one for one in log)
+
+
+def test_the_end_waits_three_times_the_timeout_at_most(start, connect):
+    process, address = start("--timeout", "1", before=STUCK)
+    connect(address).sendall(ASK)
+    assert json.loads(process.stderr.readline())["event"] == "stuck"
+    _, seconds = log_of(process)
+    assert 3 <= seconds < 6
+
+
+def test_answers_may_be_taken_slowly_and_not_be_left(start, connect):
+    _, address = start("--timeout", "1")
+    slow, deaf = connect(address), connect(address)
+    for connection in (slow, deaf):
+        connection.settimeout(0.3)
+        with contextlib.suppress(TimeoutError):
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 400)
+    taken = 0
+    begun = time.monotonic()
+    while time.monotonic() < begun + 3:
+        taken += len(slow.recv(20_000))
+        time.sleep(0.1)
+    assert taken > 20_000
+    assert slow.recv(4096)
+    deaf.settimeout(5)
+    assert ends(deaf)
+
+
+def test_answers_that_wait_have_a_limit_together(start, connect):
+    limit = "import convforge.serving.server as server\nserver.HELD = 0\n"
+    _, address = start("--timeout", "60", before=limit)
+    connection = connect(address)
+    connection.settimeout(0.3)
+    with contextlib.suppress(TimeoutError, ConnectionError):
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 400)
+    connection.settimeout(5)
+    assert ends(connection)
+    assert answers(address)

@@ -1,18 +1,22 @@
-"""Connections, before a request is one: how many, and how long.
+"""Connections, before a request is one and while its answer is taken: how many, and how long.
 
     accepted ── too many open ────────────→ 503, closed
      └── a request's head ── too slow ────→ closed
           └── the request: `gate`, `uploads`, `workers`
+               └── its answer ── not taken → closed
 
-uvicorn bounds neither. It has asyncio's loop and h11 here, whatever else is installed.
+uvicorn bounds none of these. It has asyncio's loop and h11 here, whatever else is installed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 import resource
 import socket
+import struct
+import termios
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -82,20 +86,24 @@ class Connection(H11Protocol):
     """One connection; subclasses have its limits.
 
     It is closed where a request's head is not there `timeout_s` after it began, or after the
-    connection.
+    connection; where the client takes nothing of an answer for `timeout_s`; and where it takes none
+    while `most_unsent` bytes of all answers wait to be taken.
     """
 
     timeout_s: float
+    most_unsent: int
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Its first head has to come now."""
         super().connection_made(transport)
-        self._head = _Timer(self.loop)
+        transport.set_write_buffer_limits(high=0)  # whatever is not taken at once is told
+        self._head, self._answer = _Timer(self.loop), _Timer(self.loop)
         self._head.start(self.timeout_s, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for."""
         self._head.stop()
+        self._answer.stop()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -105,6 +113,28 @@ class Connection(H11Protocol):
             self._head.stop()
         elif not self._head.runs:  # the next head, or the rest of a body that nobody reads
             self._head.start(self.timeout_s, self.transport.abort)
+
+    def pause_writing(self) -> None:
+        """The client has not taken all that was written."""
+        super().pause_writing()
+        unsent = sum(one.transport.get_write_buffer_size() for one in self.connections)
+        if unsent > self.most_unsent:
+            self.transport.abort()
+        else:
+            self._watch_answer()
+
+    def resume_writing(self) -> None:
+        """Now it has."""
+        self._answer.stop()
+        super().resume_writing()
+
+    def _watch_answer(self, before: int | None = None) -> None:
+        """Look again in `timeout_s`, unless nothing was taken since there were `before` bytes."""
+        left = self.transport.get_write_buffer_size() + _queued(self.transport)
+        if left == before:
+            self.transport.abort()
+        else:
+            self._answer.start(self.timeout_s, lambda: self._watch_answer(left))
 
 
 class _Timer:
@@ -126,3 +156,10 @@ class _Timer:
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
+
+
+def _queued(transport: asyncio.Transport) -> int:
+    """Bytes that the system holds for a connection, as the client has not taken them."""
+    number = transport.get_extra_info("socket").fileno()
+    (count,) = struct.unpack("i", fcntl.ioctl(number, termios.TIOCOUTQ, bytes(4)))
+    return int(count)

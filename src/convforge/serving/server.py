@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import socket
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import uvicorn
 
 from convforge.errors import InputError
 from convforge.serving.connections import Connection, Listener
+from convforge.serving.gate import HELD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,11 +47,13 @@ def address_of(listener: socket.socket) -> str:
 def serve(app: ASGIApp, listener: Listener, *, settings: Settings) -> None:
     """Answer until SIGTERM, which returns, or SIGINT, which raises KeyboardInterrupt.
 
-    Then nothing new is accepted, and what was is answered first. The listener is closed.
+    Then nothing new is accepted, and what was is answered first, which may take three times the
+    settings' `timeout_s`: a body's arrival, its turn, its answer. The listener is closed.
     """
 
     class Limited(Connection):
         timeout_s = settings.timeout_s
+        most_unsent = HELD * settings.max_bytes
 
     config = uvicorn.Config(
         app,
@@ -62,6 +66,7 @@ def serve(app: ASGIApp, listener: Listener, *, settings: Settings) -> None:
         ws="none",
         proxy_headers=False,
         timeout_keep_alive=20,
+        timeout_graceful_shutdown=math.ceil(3 * settings.timeout_s),
     )
     with _ignored(signal.SIGTERM):
         uvicorn.Server(config).run(sockets=[listener])

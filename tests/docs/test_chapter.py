@@ -79,8 +79,9 @@ def test_commands_of_the_front_page_exist_and_write_a_file_each(
     name, repository, commands_in, parse_command
 ):
     found = [parse_command(words) for words in commands_in((repository / name).read_text("utf-8"))]
-    written = [str(values["output"]) for _, values in found if values.get("output")]
-    assert len(written) > 5
+    names = [values.get(option) for _, values in found for option in ("output", "report")]
+    written = [str(name) for name in names if name]
+    assert len(written) > 6
     assert len(written) == len(set(written))
     assert {"train", "scale", "serve", "benchmark"} <= {command for command, _ in found}
 

@@ -26,12 +26,13 @@ from convforge.networks.weights import find, load_weights
 from convforge.prediction import softmax
 from convforge.pretrained import preprocessing
 from convforge.training.allocation import kept_memory
-from convforge.training.blending import blend
+from convforge.training.blending import SHARES, blend
 from convforge.training.distributed import join
 from convforge.training.finetune import fit_head, set_aside
-from convforge.training.fitting import fit
+from convforge.training.fitting import fit, total_steps
 from convforge.training.journal import open_journal
 from convforge.training.learner import Learner
+from convforge.training.limit import Limit
 from convforge.training.machine import Machine, fast_kernels
 from convforge.training.measuring import Measured, logits_of, right_answers
 from convforge.training.pixels import read_pixels
@@ -83,7 +84,8 @@ def train(
     `data` is what `images.open` takes, or what it gave. `recipe` is a record, a file of one, or
     "fast" (the network's own), "paper" or "tune"; `epochs` and `seed` go over the recipe's. With
     `time_limit`, in seconds, there are as many epochs as fit into it, reading and measuring
-    included, by the time that a few steps take. `input_size` and `arguments` are those of
+    included, by the time that a few steps take; where they take longer later, the run is shortened,
+    and the card says so. `input_size` and `arguments` are those of
     `networks.create`; channels and classes come from the data. `weights` is a tag of published
     weights or the path of a file, to start from; published ones bring their preprocessing along.
     The last layer is then fitted first, to the frozen rest; with `tune` "all", all layers are tuned
@@ -131,15 +133,17 @@ def train(
             trial = Trial(net, decoded, preprocess=preprocess, team=team)
             earlier = None if folder is None else read_identity(folder)
             machine = _machine(trial, recipe, earlier, device=device, precision=precision)
-            if time_limit is not None:
-                left = time_limit - (time.perf_counter() - started)
-                recipe = _fitting(left, trial, recipe, earlier, machine=machine)
             card = _card(net, images, weights=weights, preprocess=preprocess, recipe=recipe)
             net.to(device)
             metrics = {} if weights is None else _fit_head(net, decoded, card, progress=progress)
+            limit = None
+            if time_limit is not None:
+                limit = _limit(started + time_limit, trial, recipe, earlier, machine=machine)
+                recipe = limit.recipe
+                card = dataclasses.replace(card, recipe=recipe.to_json())
             learner = Learner(net, recipe=recipe, preprocess=preprocess, machine=machine, team=team)
             if tune == "all":
-                kept = folder, save_every, logger
+                kept = folder, save_every, logger, limit
                 metrics |= _fit(learner, decoded, card, metrics, kept, progress=progress)
             metrics |= _measure(learner, decoded, images, measured=measured)
     metrics["seconds"] = round(time.perf_counter() - started, 3)
@@ -167,7 +171,7 @@ def _fit(
     decoded: Mapping[str, Decoded],
     card: Card,
     metrics: Mapping[str, Any],
-    journal_in: tuple[Path | None, float, Logger | None],
+    kept: tuple[Path | None, float, Logger | None, Limit | None],
     *,
     progress: Progress | None,
 ) -> dict[str, Any]:
@@ -187,7 +191,9 @@ def _fit(
         "data": {key: card.data.get(key) for key in ("fingerprint", "split", "weights")},
         "machine": learner.machine.to_json(),
     }
-    folder, save_every, logger = journal_in
+    folder, save_every, logger, limit = kept
+    if limit is not None and "head" in metrics:
+        limit.looks += len(SHARES)
     with open_journal(
         folder, identity=identity, save_every=save_every, team=learner.team, logger=logger
     ) as journal:
@@ -197,6 +203,7 @@ def _fit(
             decoded["train"].part.labels,
             validate=(lambda net: float(right(net).mean())) if "val" in decoded else None,
             journal=journal,
+            limit=limit,
             progress=progress,
         )
     seen = {
@@ -204,6 +211,9 @@ def _fit(
         "warning": course.warning,
         "machine": learner.machine.to_json(),
     }
+    if course.changes:
+        planned = total_steps(len(decoded["train"].part.labels), learner.recipe)
+        seen["shortened"] = {"steps": course.step, "planned": planned, "changes": course.changes}
     found = {"train": seen, **({"best": course.best} if course.best else {})}
     if "head" in metrics and "val" in decoded:
         found["blend"] = blend(learner.net, head, right=right)
@@ -231,18 +241,21 @@ def _machine(
     return choose_machine(trial, recipe=recipe, device=device, precision=precision)
 
 
-def _fitting(
-    seconds: float,
+def _limit(
+    deadline: float,
     trial: Trial,
     recipe: Recipe,
     earlier: Mapping[str, Any] | None,
     *,
     machine: Machine,
-) -> Recipe:
-    """The recipe with as many epochs as fit into a time, or as a run has that is continued."""
+) -> Limit:
+    """Of the recipe with as many epochs as fit into it, or as a run has that is continued."""
+    costs = trial.costs(recipe, machine=machine)
     if earlier is not None:
-        return dataclasses.replace(recipe, epochs=earlier["recipe"]["epochs"])
-    return dataclasses.replace(recipe, epochs=trial.epochs(seconds, recipe, machine=machine))
+        epochs = earlier["recipe"]["epochs"]
+    else:
+        epochs = trial.epochs(deadline - time.perf_counter(), recipe, costs=costs)
+    return Limit(deadline, costs, recipe=dataclasses.replace(recipe, epochs=epochs))
 
 
 def _check(

@@ -66,6 +66,7 @@ def train(
     seed: int | None = None,
     recipe: Recipe | str | Path | None = None,
     time_limit: float | None = None,
+    least: float = 1.0,
     weights: str | None = None,
     tune: Literal["all", "head"] = "all",
     input_size: int | None = None,
@@ -84,9 +85,9 @@ def train(
     `data` is what `images.open` takes, or what it gave. `recipe` is a record, a file of one, or
     "fast" (the network's own), "paper" or "tune"; `epochs` and `seed` go over the recipe's. With
     `time_limit`, in seconds, there are as many epochs as fit into it, reading and measuring
-    included, by the time that a few steps take; where they take longer later, the run is shortened,
-    and the card says so. `input_size` and `arguments` are those of
-    `networks.create`; channels and classes come from the data. `weights` is a tag of published
+    included, by the time that a few steps take; it has to be enough for `least`. Where they take
+    longer later, the run is shortened, and the card says so. `input_size` and `arguments` are those
+    of `networks.create`; channels and classes come from the data. `weights` is a tag of published
     weights or the path of a file, to start from; published ones bring their preprocessing along.
     The last layer is then fitted first, to the frozen rest; with `tune` "all", all layers are tuned
     from there, and what `blending` finds best on "val" (without one, on a tenth that is set aside)
@@ -105,17 +106,17 @@ def train(
     Started by `torchrun`, all processes train together, and the first one writes.
 
     The same data, network, recipe, way of computing (`Machine`, on the card) and number of threads
-    give the same weights to the bit on a processor, also of a run that was interrupted; torch's
-    generator is afterwards as it was before. Raises DataError, NetworkError, WeightsError or
-    RecipeError before the first step, and RecipeError where the loss diverges.
+    give the same weights to the bit on a processor, also of a run that was interrupted, but where a
+    time limit shortened it; torch's generator is afterwards as it was before. Raises DataError,
+    NetworkError, WeightsError or RecipeError before the first step, and RecipeError where the loss
+    diverges.
     """
     started = time.perf_counter()
     _check(network, weights=weights, tune=tune, epochs=epochs, time_limit=time_limit)
     device = _check_device(device, precision=precision)
     recipe = recipe or ("fast" if weights is None else "tune")
     recipe = _choose(recipe, network=network, epochs=epochs, seed=seed)
-    images = source.open(data, progress=progress) if isinstance(data, str | Path) else data
-    images = images if weights is None else set_aside(images, seed=recipe.seed)
+    images = _open(data, weights=weights, seed=recipe.seed, progress=progress)
     with join(device) as team, torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         net = _create(network, images, {"input_size": input_size, **(arguments or {})})
@@ -136,11 +137,9 @@ def train(
             card = _card(net, images, weights=weights, preprocess=preprocess, recipe=recipe)
             net.to(device)
             metrics = {} if weights is None else _fit_head(net, decoded, card, progress=progress)
-            limit = None
-            if time_limit is not None:
-                limit = _limit(started + time_limit, trial, recipe, earlier, machine=machine)
-                recipe = limit.recipe
-                card = dataclasses.replace(card, recipe=recipe.to_json())
+            until = None if time_limit is None else started + time_limit
+            recipe, limit = _fitting(until, trial, recipe, earlier, machine=machine, least=least)
+            card = dataclasses.replace(card, recipe=recipe.to_json())
             learner = Learner(net, recipe=recipe, preprocess=preprocess, machine=machine, team=team)
             if tune == "all":
                 kept = folder, save_every, logger, limit
@@ -149,6 +148,14 @@ def train(
     metrics["seconds"] = round(time.perf_counter() - started, 3)
     net.to("cpu").to(memory_format=torch.contiguous_format)
     return Classifier(net.eval(), dataclasses.replace(card, metrics=metrics))
+
+
+def _open(
+    data: str | Path | Images, *, weights: str | None, seed: int, progress: Progress | None
+) -> Images:
+    """The images, with some set aside where that is needed to choose between weights."""
+    images = source.open(data, progress=progress) if isinstance(data, str | Path) else data
+    return images if weights is None else set_aside(images, seed=seed)
 
 
 def _fit_head(
@@ -241,21 +248,26 @@ def _machine(
     return choose_machine(trial, recipe=recipe, device=device, precision=precision)
 
 
-def _limit(
-    deadline: float,
+def _fitting(
+    deadline: float | None,
     trial: Trial,
     recipe: Recipe,
     earlier: Mapping[str, Any] | None,
     *,
     machine: Machine,
-) -> Limit:
-    """Of the recipe with as many epochs as fit into it, or as a run has that is continued."""
+    least: float,
+) -> tuple[Recipe, Limit | None]:
+    """With a deadline, the recipe with as many epochs as fit, or as a run has that is continued."""
+    if deadline is None:
+        return recipe, None
     costs = trial.costs(recipe, machine=machine)
     if earlier is not None:
         epochs = earlier["recipe"]["epochs"]
     else:
-        epochs = trial.epochs(deadline - time.perf_counter(), recipe, costs=costs)
-    return Limit(deadline, costs, recipe=dataclasses.replace(recipe, epochs=epochs))
+        seconds = deadline - time.perf_counter()
+        epochs = trial.epochs(seconds, recipe, costs=costs, least=least)
+    recipe = dataclasses.replace(recipe, epochs=epochs)
+    return recipe, Limit(deadline, costs, recipe=recipe)
 
 
 def _check(

@@ -85,28 +85,33 @@ class Trial:
         image *= FORWARD / recipe.batch_size
         return Costs(step=step, small=small, image=image, counts=self.counts)
 
-    def epochs(self, seconds: float, recipe: Recipe, *, costs: Costs) -> int:
+    def epochs(self, seconds: float, recipe: Recipe, *, costs: Costs, least: float = 1.0) -> int:
         """The most epochs that end before `seconds` are over, by `epochs_within`."""
         share = recipe.small_images
         a_step = share * costs.small + (1 - share) * costs.step
         left = self.team.agree(seconds)
-        return epochs_within(left, a_step=a_step, counts=self.counts, recipe=recipe)
+        return epochs_within(left, a_step=a_step, counts=self.counts, recipe=recipe, least=least)
 
 
 def epochs_within(
-    seconds: float, *, a_step: float, counts: Mapping[str, int], recipe: Recipe
+    seconds: float,
+    *,
+    a_step: float,
+    counts: Mapping[str, int],
+    recipe: Recipe,
+    least: float = 1.0,
 ) -> int:
     """The most epochs that end before `seconds` are over, measuring included.
 
-    `a_step` is the time of a step, `counts` the images of each part. Raises RecipeError where not
-    even one epoch fits, saying how long one takes.
+    `a_step` is the time of a step, `counts` the images of each part. Where a part of an epoch fits,
+    it is one. Raises RecipeError where fewer than `least` fit, saying how long one takes.
     """
     an_image = a_step * FORWARD / recipe.batch_size
     an_epoch = a_step * steps_an_epoch(counts["train"], recipe) + an_image * counts.get("val", 0)
-    epochs = int((SPARE * seconds - an_image * counts.get("test", 0)) / an_epoch)
-    if epochs < 1:
+    epochs = (SPARE * seconds - an_image * counts.get("test", 0)) / an_epoch
+    if epochs < least:
         raise RecipeError(
             f"time limit: one epoch takes about {an_epoch:.0f} s here, and {seconds:.0f} s are "
             "left; give more time, take a smaller network or input_size, or fewer images"
         )
-    return epochs
+    return max(1, int(epochs))

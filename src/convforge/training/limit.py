@@ -30,7 +30,7 @@ SPARE = 0.95  # of a time is planned
 FEWEST = 3  # steps, or ends of epochs, whose median is believed
 LATELY = 0.1  # of the time left: how far back the slowness looks
 AGAIN = 0.01  # of the time left: until it is looked at again
-MORE = 1.1  # times the steps to come must fit before a shortened run is lengthened again
+MORE = 0.1  # of the steps to come, and AGAIN of the course, must fit beside: then it gets longer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,8 @@ class Limit:
         fits = step + max(1, bisect_right(range(step + 1, latest + 1), SPARE * left, key=seconds))
         if seconds(pace.end) > left:
             return min(fits, pace.end)
-        return fits if fits - step > MORE * (pace.end - step) else pace.end
+        fewest = max(MORE * (pace.end - step), AGAIN * pace.steps)
+        return fits if fits - pace.end > fewest else pace.end
 
     def _a_step(self, step: int, pace: Pace) -> float:
         """The mean of those to come: as many of them are small as of the course to come."""

@@ -9,6 +9,7 @@ import pytest
 
 from convforge.errors import RecipeError
 from convforge.training.course import Course, Fitted, warning
+from convforge.training.pace import Pace
 
 
 def run(losses, *, chance=2.3):
@@ -29,6 +30,17 @@ def test_it_comes_back_from_json_to_the_bit():
     course.history.append({"epoch": 1, "loss": 0.1})
     course.best = {"epoch": 1, "top1": 2 / 3}
     assert Course.from_json(json.loads(json.dumps(course.to_json()))) == course
+
+
+def test_changes_of_the_end_are_kept_and_give_the_same_pace_again():
+    course = Course(step=4)
+    pace = course.change(Pace.of(20), end=12)
+    assert course.change(pace, end=12) is pace
+    course.step = 7
+    pace = course.change(pace, end=9)
+    assert course.changes == [{"step": 4, "end": 12}, {"step": 7, "end": 9}]
+    again = Course.from_json(json.loads(json.dumps(course.to_json())))
+    assert Pace.of(20, again.changes) == pace
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])

@@ -39,8 +39,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 def training(card: Card) -> Iterator[Text]:
     """What was trained on what, for how long, and how good it is on what was held out."""
-    done = f"{card.recipe['epochs']} epochs" if "train" in card.metrics else "the last layer"
-    run = f"{done} in {card.metrics['seconds']:.1f} s"
+    run = f"{card.trained} in {card.metrics['seconds']:.1f} s"
     yield plain(f"{card.network} on {card.data['uri']}, {len(card.classes)} classes, {run}", "bold")
     yield from _held_out(card)
     if "data" in card.metrics:

@@ -8,9 +8,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from convforge.errors import RecipeError
+
+if TYPE_CHECKING:
+    from convforge.training.pace import Pace
 
 DIVERGED = 4  # times the loss of the beginning, or of chance: where a run is given up
 _MEMORY = 0.9  # of the running mean of the loss that is watched
@@ -45,7 +48,8 @@ class Course:
     `step` steps are done; `seen` is the epoch under way, or the last; `history` has one row an
     epoch. `beginning` and `recent` are losses that divergence is told by. `best` is the epoch with
     the highest accuracy on the part to validate on, and that accuracy. `seconds` were spent.
-    `warning` says what is wrong with how it ended.
+    `warning` says what is wrong with how it ended. `changes` say at which "step" a time limit made
+    which step the "end", as `Pace.of` takes them.
     """
 
     step: int = 0
@@ -56,6 +60,7 @@ class Course:
     best: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     warning: str = ""
+    changes: list[dict[str, int]] = field(default_factory=list)
 
     def add(self, *, count: int, loss: float, right: int) -> None:
         """Take in one step."""
@@ -64,6 +69,13 @@ class Course:
         if self.step <= _BEGINNING:
             self.beginning = max(self.beginning, loss)
         self.recent = loss if self.step == 1 else _MEMORY * self.recent + (1 - _MEMORY) * loss
+
+    def change(self, pace: Pace, *, end: int) -> Pace:
+        """The pace from here on, so that the run is over after step `end`."""
+        if end == pace.end:
+            return pace
+        self.changes.append({"step": self.step, "end": end})
+        return pace.ending(end, step=self.step)
 
     def check(self, *, loss: float, steps: int, chance: float, rate: float) -> None:
         """Raise RecipeError where the loss is not finite, or has grown out of all proportion.

@@ -88,12 +88,11 @@ class Recipe:
                 '{"crop": "none", "flip": true, "shift": 4}'
             )
 
-    def rate(self, step: int, *, steps: int) -> float:
-        """Learning rate of `step` (from 0) of `steps`.
+    def rate(self, done: float) -> float:
+        """Learning rate where the share `done` of the course is over.
 
-        Taken in the middle of the step, so that no step has a rate of 0.
+        A step has that of its middle, so that none has a rate of 0.
         """
-        done = (step + 0.5) / steps
         return self.learning_rate * factor(self.schedule, done, warmup=self.warmup)
 
     def to_json(self) -> dict[str, Any]:

@@ -297,6 +297,20 @@ def test_no_module_has_a_name_that_says_nothing():
     assert not vague, "\n".join(vague)
 
 
+def test_no_package_gives_a_name_that_one_of_its_modules_has():
+    """`from package import name` would give the module once anybody has imported that."""
+    taken = []
+    for path in sorted(SOURCE.rglob("__init__.py")):
+        own = {module.stem for module in path.parent.iterdir()}
+        for node in parse(path).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+                taken += [
+                    f"{place(path, node.lineno)}: {n}"
+                    for n in own & set(ast.literal_eval(node.value))
+                ]
+    assert not taken, "\n".join(taken)
+
+
 def test_tests_lie_where_the_module_that_they_test_lies():
     known = modules()
     strays = []

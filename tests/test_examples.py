@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from convforge.compiler.backend.toolchain import find_compiler
-from convforge.images.decode import decode
+from convforge.images.picture import decode
 from convforge.loading import load
 
 # As `python examples/digits.py FOLDER`, with a recipe of so many epochs.

@@ -24,7 +24,7 @@ from safetensors.torch import save as safetensors_bytes
 from convforge.card import METADATA_KEY, Card
 from convforge.errors import ClassifierError, InputError
 from convforge.files import write_file
-from convforge.images.decode import decode
+from convforge.images.picture import decode
 from convforge.networks.catalog import create
 from convforge.prediction import softmax, top_predictions
 

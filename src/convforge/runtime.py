@@ -123,7 +123,7 @@ class Runtime:
         self, image: str | Path | Image.Image | NDArray[np.uint8], *, top: int = 5
     ) -> list[Prediction]:
         """The `top` most probable classes of one image, a path, Pillow image or uint8 [H, W, 3]."""
-        from convforge.images.decode import decode  # noqa: PLC0415  (Pillow)
+        from convforge.images.picture import decode  # noqa: PLC0415  (Pillow)
 
         return top_predictions(self.probabilities([decode(image)])[0], self.classes, top=top)
 

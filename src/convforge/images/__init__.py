@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from convforge.images.dataset import Images, Split
-    from convforge.images.decode import decode
+    from convforge.images.picture import decode
     from convforge.images.preprocess import Preprocess
     from convforge.images.source import open, open_for_evaluation  # noqa: A004
 
@@ -19,7 +19,7 @@ _HOMES = {
     "Images": "convforge.images.dataset",
     "Preprocess": "convforge.images.preprocess",
     "Split": "convforge.images.dataset",
-    "decode": "convforge.images.decode",
+    "decode": "convforge.images.picture",
     "open": "convforge.images.source",
     "open_for_evaluation": "convforge.images.source",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from convforge.errors import InputError
-from convforge.images.decode import MAX_PIXELS
+from convforge.images.picture import MAX_PIXELS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,7 +49,7 @@ def test_bytes_are_calibrated_measured_and_told(cli, refused, classifier_file, t
     record = json.loads(cli(*words, "--calibrate", "digits", "--json", "--max-drop", "2%").out)
     assert record["precision"] == "int8"
     assert record["quantization"]["int8"]["count"] == 450
-    refused(*words, words=["needs images", "calibrate"])
+    refused(*words, words=["--precision int8 needs images", "give --calibrate"])
 
 
 def test_bf16_is_measured_where_there_are_images(cli, classifier_file, tmp_path):

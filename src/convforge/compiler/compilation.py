@@ -98,7 +98,8 @@ def compile(  # noqa: A001  (the public verb)
     check_package(destination, target=chosen)
     if not 1 <= threads <= chosen.most_threads:
         raise InputError(
-            f"compile: threads is {threads}; target {chosen.name} takes 1 to {chosen.most_threads}"
+            f"compile: threads is {threads}; target {chosen.name} takes 1 to {chosen.most_threads}",
+            names=["threads", "target"],
         )
     options = PageOptions.of(precision, examples)
     check_options(options, target=chosen)

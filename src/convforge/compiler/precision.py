@@ -83,20 +83,25 @@ def check_calibration(
     if precision == "int8" and calibrate is None:
         raise InputError(
             "compile: precision int8 needs images to find the range of every value with; give "
-            "calibrate, the data that the classifier was trained on or some like it"
+            "calibrate, the data that the classifier was trained on or some like it",
+            names=["precision", "calibrate"],
         )
     if precision not in {"int8", "bf16"} and calibrate is not None:
         raise InputError(
             f"compile: calibrate goes with precision int8 or bf16, and this is {precision}; leave "
-            "it out"
+            "it out",
+            names=["precision", "calibrate"],
         )
     if not (math.isfinite(max_drop) and 0 <= max_drop <= 1):
-        raise InputError(f"compile: max_drop is {max_drop}; expected a share from 0 to 1")
+        raise InputError(
+            f"compile: max_drop is {max_drop}; expected a share from 0 to 1", names=["max_drop"]
+        )
     if precision == "bf16" and target.binary == "wasm":
         more = "; float16 has half the bytes" if target.form == "page" else ""
         raise InputError(
             f"compile: target {target.name} has no products of bf16, and would be slower than in "
-            f"float32{more}"
+            f"float32{more}",
+            names=["target"],
         )
 
 

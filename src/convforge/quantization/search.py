@@ -94,7 +94,7 @@ def choose(
                 return Choice(options, {**record, "kept": sorted(options.keep)})
             kept = max(1, 2 * kept)
             if kept >= len(order):
-                raise InputError(_refusal(tried, kept=len(options.keep), max_drop=max_drop))
+                raise _refusal(tried, kept=len(options.keep), max_drop=max_drop)
 
 
 def measure_bf16(
@@ -120,19 +120,21 @@ def measure_bf16(
     drop = record["float32"]["top1"] - record["bf16"]["top1"]
     if drop > max_drop:
         raise InputError(
-            f"bf16: loses {100 * drop:.2f} points of accuracy; --max-drop allows "
+            f"bf16: loses {100 * drop:.2f} points of accuracy; max_drop allows "
             f"{100 * max_drop:g} %. Nothing was written: allow more, or compile with precision "
-            "float32"
+            "float32",
+            names=["max_drop", "precision"],
         )
     return record
 
 
-def _refusal(tried: list[float], *, kept: int, max_drop: float) -> str:
-    return (
+def _refusal(tried: list[float], *, kept: int, max_drop: float) -> InputError:
+    return InputError(
         f"int8: loses {100 * tried[-1]:.2f} points of accuracy with {kept} layers left in float32, "
-        f"and {100 * tried[0]:.2f} with none; --max-drop allows {100 * max_drop:g} %. Nothing was "
+        f"and {100 * tried[0]:.2f} with none; max_drop allows {100 * max_drop:g} %. Nothing was "
         "written: allow more, calibrate with images that are like those it will see, or compile "
-        "with precision float32"
+        "with precision float32",
+        names=["max_drop", "precision"],
     )
 
 

@@ -59,7 +59,8 @@ class Places:
             if path.exists() and not force:
                 raise OutputError(
                     f"{path}: exists already; name another file with output, or replace it with "
-                    "force"
+                    "force",
+                    names=["output", "force"],
                 )
 
 

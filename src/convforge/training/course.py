@@ -78,7 +78,8 @@ class Course:
             found = f"{self.recent:.4g} over the last steps, and was {self.beginning:.4g} at first,"
         raise RecipeError(
             f"training diverged: the loss is {found} at step {self.step} of {steps}, with a "
-            f"learning rate of up to {rate:g}; lower learning_rate, for example to {rate / 10:g}"
+            f"learning rate of up to {rate:g}; lower learning_rate, for example to {rate / 10:g}",
+            names=["learning_rate"],
         )
 
     def to_json(self) -> dict[str, Any]:

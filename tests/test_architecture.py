@@ -17,6 +17,7 @@ TESTS = Path(__file__).resolve().parent
 MAY_IMPORT = {
     "errors": "",
     "version": "",
+    "file_kinds": "",
     "files": "",
     "html_page": "",
     "page_source": "card",
@@ -27,7 +28,7 @@ MAY_IMPORT = {
     "networks": "",
     "calibration": "prediction",
     "card": "images",
-    "classifier": "card images networks prediction",
+    "classifier": "card file_kinds images networks prediction",
     "pretrained": "card classifier images networks",
     "evaluation": "calibration card images",
     "answers": "evaluation images prediction",
@@ -58,13 +59,13 @@ MAY_IMPORT = {
     "images networks report runtime training",
     "library": "seal",
     "runtime": "card images library prediction",
-    "loading": "classifier runtime seal",
+    "loading": "classifier file_kinds runtime seal",
     "onnx_export": "card classifier loading runtime",
     "torch_backend": "compiler.compilation runtime",
     # Candidates are compiled, timed and trained: the one area that knows both roads.
     "scaling": "analysis benchmark card classifier compiler.backend compiler.compilation "
-    "compiler.models compiler.pipeline evaluation html_page images networks report runtime "
-    "training",
+    "compiler.models compiler.pipeline evaluation file_kinds html_page images networks report "
+    "runtime training",
     "benchmark": "compiler.backend compiler.compilation compiler.ir compiler.models onnx_export "
     "runtime seal",
     # The public verbs, each by the name of its module.

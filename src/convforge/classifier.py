@@ -23,6 +23,7 @@ from safetensors.torch import save as safetensors_bytes
 
 from convforge.card import METADATA_KEY, Card
 from convforge.errors import ClassifierError, InputError
+from convforge.file_kinds import check_kind
 from convforge.files import write_file
 from convforge.images.picture import decode
 from convforge.networks.catalog import create
@@ -206,6 +207,7 @@ def _read(path: Path) -> tuple[Card, dict[str, Tensor]]:
 def _check_header_length(path: Path) -> None:
     """Refuse what cannot be a safetensors file by its first 8 bytes, without reading more."""
     try:
+        check_kind(path)
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             size = os.fstat(file.fileno()).st_size

@@ -180,6 +180,8 @@ def test_a_networks_own_arguments_reach_it(train, photos, cli, tmp_path):
         (["-n", "lenet5", "--set", "width"], ["--set width: expected NAME=VALUE"]),
         (["-n", "lenet5", "--input-size", "9"], ["9x9 pixels", "the smallest that works is"]),
         (["-n", "lenet5", "--weights", "absent.pth"], ["absent.pth"]),
+        (["-n", "lenet5", "--head-only"], ["--head-only fits the last layer to --weights"]),
+        (["-n", "lenet5", "-o", "z.so"], ["z.so: a classifier", "name it z.safetensors"]),
     ],
 )
 def test_training_refuses_what_cannot_be(refused, tmp_path, options, words):

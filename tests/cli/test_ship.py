@@ -358,3 +358,9 @@ def test_options_out_of_range_are_refused(cli, artifact_file, scans, options):
     result = cli("predict", artifact_file, scans[0], *options)
     assert (result.code, result.out) == (2, "")
     assert options[0] in result.err
+
+
+def test_an_artifact_is_not_compiled_again(refused, artifact_file, tmp_path):
+    refused("compile", artifact_file, words=["is a compiled artifact already"])
+    words = [artifact_file, "is a compiled artifact or another library"]
+    refused("compile", artifact_file, "-o", tmp_path / "x.so", words=words)

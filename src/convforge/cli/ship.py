@@ -15,7 +15,7 @@ from convforge.cli import console, tables
 from convforge.cli.options import ForceFlag, JsonFlag, ShapeOption, share_from, sizes_from
 from convforge.compiler.backend.package_html import is_page
 from convforge.compiler.backend.target import TARGETS, find_target
-from convforge.errors import DataError, OutputError, list_failures
+from convforge.errors import DataError, InputError, OutputError, list_failures
 from convforge.files import check_destination, write_file
 from convforge.images.paths import open_paths
 from convforge.loading import load
@@ -300,6 +300,10 @@ def _check_destination(path: Path, *, source: Path, force: bool) -> None:
     if not path.is_file():
         return
     if source.exists() and path.samefile(source):
+        if is_sealed(source):
+            raise InputError(
+                f"{source}: is a compiled artifact already; compile what it was compiled from"
+            )
         raise OutputError(
             f"{path}: is the model itself; name another file for the artifact with --output"
         )

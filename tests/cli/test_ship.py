@@ -257,6 +257,40 @@ def test_images_that_can_be_read_are_predicted_beside_those_that_cannot(
     assert str(absent) in result.err
 
 
+def standard_input(content):
+    return io.TextIOWrapper(io.BytesIO(content))
+
+
+def test_an_image_is_read_from_stdin_and_answers_go_to_stdout(
+    cli, artifact_file, scans, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", standard_input(scans[0].read_bytes()))
+    options = ("--format", "json", "-o", "-")
+    piped, named = json.loads(cli("predict", artifact_file, "-", scans[0], *options).out)
+    assert piped["image"] == "-"
+    assert piped["predictions"] == named["predictions"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_image_on_stdin_is_told(refused, artifact_file, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", standard_input(b""))
+    refused("predict", artifact_file, "-", words=["standard input: is empty"])
+    refused(
+        *("predict", artifact_file, "-", "--engine", "ray", "-o", "answers"),
+        words=["other machines read files"],
+    )
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    refused("predict", artifact_file, "-", words=["standard input is a terminal"])
+
+
+@pytest.mark.parametrize("command", ["predict", "explain"])
+def test_an_address_of_the_web_is_no_file(refused, artifact_file, tmp_path, command):
+    options = [] if command == "predict" else ["-o", tmp_path / "why.png"]
+    words = ["example.com/a.png: is an address, and only files are read"]
+    refused(command, artifact_file, "https://example.com/a.png", *options, words=words)
+
+
 def test_of_many_damaged_images_the_first_ten_are_named():
     failed = [f"{k}.png: is not an image" for k in range(25)]
     said = list_failures(failed, total=30)

@@ -46,8 +46,10 @@ def test_bytes_are_calibrated_measured_and_told(cli, refused, classifier_file, t
     words = ("compile", classifier_file, "-o", output, "--precision", "int8", "--force")
     told = cli(*words, "--calibrate", "digits", "--max-drop", "2%").out
     assert re.search(r"int8 on 450 images of test: \d\d\.\d\d%, float32 \d\d\.\d\d%", told)
+    assert re.search(r"none of 5 layers left in float32\nfloat32 → int8 on this machine: \d", told)
     record = json.loads(cli(*words, "--calibrate", "digits", "--json", "--max-drop", "2%").out)
     assert record["precision"] == "int8"
+    assert set(record["gain"]) == {"float32", "int8"}
     assert record["quantization"]["int8"]["count"] == 450
     refused(*words, words=["--precision int8 needs images", "give --calibrate"])
 
@@ -257,15 +259,11 @@ def test_images_that_can_be_read_are_predicted_beside_those_that_cannot(
     assert str(absent) in result.err
 
 
-def standard_input(content):
-    return io.TextIOWrapper(io.BytesIO(content))
-
-
 def test_an_image_is_read_from_stdin_and_answers_go_to_stdout(
     cli, artifact_file, scans, monkeypatch, tmp_path
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "stdin", standard_input(scans[0].read_bytes()))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(scans[0].read_bytes())))
     options = ("--format", "json", "-o", "-")
     piped, named = json.loads(cli("predict", artifact_file, "-", scans[0], *options).out)
     assert piped["image"] == "-"
@@ -274,7 +272,7 @@ def test_an_image_is_read_from_stdin_and_answers_go_to_stdout(
 
 
 def test_what_is_no_image_on_stdin_is_told(refused, artifact_file, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", standard_input(b""))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
     refused("predict", artifact_file, "-", words=["standard input: is empty"])
     refused(
         *("predict", artifact_file, "-", "--engine", "ray", "-o", "answers"),

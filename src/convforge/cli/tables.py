@@ -142,6 +142,8 @@ def artifact(result: Artifact, *, seconds: float) -> Iterator[Text]:
             f"{result.deviation:.2g} of the largest"
         )
     yield from _measured(result.precision, result.quantization or {})
+    if result.gain is not None:
+        yield from _gained(result.precision, result.gain)
     if result.weights == "random":
         yield plain(
             "its weights are random: it computes, and predicts nothing; --weights imagenet takes "
@@ -161,9 +163,26 @@ def _measured(precision: str, record: Mapping[str, Any]) -> Iterator[Text]:
         f"float32 {100 * before['top1']:.2f}%, the same answer for {100 * record['agreement']:.2f}%"
     )
     if "kept" in record:
-        kept = len(record["kept"])
-        text += f"; {kept or 'no'} layer{'' if kept == 1 else 's'} left in float32"
+        # An artifact of before does not say of how many.
+        of = f" of {record['layers']}" if "layers" in record else ""
+        text += f"; {len(record['kept']) or 'none'}{of} layers left in float32"
     yield plain(text)
+
+
+def _gained(precision: str, gain: Mapping[str, Mapping[str, float]]) -> Iterator[Text]:
+    """How large and how fast it is beside float32, and whether that is worth anything."""
+    before, after = (gain[kind] for kind in ("float32", precision))
+    sizes = [bytes_text(int(one["file_bytes"])) for one in (before, after)]
+    yield plain(
+        f"float32 → {precision} on this machine: {sizes[0]} → {sizes[1]}, {before['ms']:.3g} → "
+        f"{after['ms']:.3g} ms an image in one thread"
+    )
+    if after["file_bytes"] >= before["file_bytes"] and after["ms"] >= before["ms"]:
+        yield plain(
+            f"note: {precision} gains nothing here, it is neither smaller nor faster: float32 is "
+            "the better choice",
+            "bold",
+        )
 
 
 def comparison(

@@ -39,6 +39,7 @@ class Chosen:
     model: Model
     options: ByteOptions | None = None
     record: dict[str, Any] | None = None
+    gain: dict[str, dict[str, float]] | None = None
 
 
 def choose_for(
@@ -56,13 +57,14 @@ def choose_for(
         choice = _quantize(model, calibrate, target, max_drop=max_drop, report=report)
         # The network of bytes is its own measure in the self-test.
         found = replace(_on_card(model, "int8", choice.record), expected=None)
-        return Chosen(found, choice.options, choice.record)
+        return Chosen(found, choice.options, choice.record, choice.gain)
     if precision != "bf16":
         return Chosen(model)
     if calibrate is None:
         return Chosen(_on_card(model, "bf16", UNMEASURED))
-    record = _measure(model, calibrate, max_drop=max_drop, report=report)
-    return Chosen(_on_card(model, "bf16", record), record=record)
+    choice = _measure(model, calibrate, max_drop=max_drop, report=report)
+    found = _on_card(model, "bf16", choice.record)
+    return Chosen(found, record=choice.record, gain=choice.gain)
 
 
 def _on_card(model: Model, precision: str, record: dict[str, Any]) -> Model:
@@ -111,7 +113,7 @@ def _measure(
     *,
     max_drop: float,
     report: Progress | None,
-) -> dict[str, Any]:
+) -> Choice:
     if isinstance(data, np.ndarray):
         raise InputError(
             "compile: precision bf16 has no ranges to find with arrays; give calibrate the images "

@@ -34,7 +34,7 @@ def test_training_saves_a_classifier_and_says_where_and_how_good(train, photos):
     assert result.code == 0, result.err
     assert result.err == ""
     lines = result.out.splitlines()
-    assert lines[0].startswith(f"lenet5_relu on {photos}, 2 classes, 1 epochs in ")
+    assert lines[0].startswith(f"lenet5_relu on {photos}, 2 classes, 1 epoch in ")
     assert lines[1].startswith("test: ")
     assert "95 % interval" in lines[1]
     assert lines[2].startswith(f"saved as {file}, ")
@@ -288,7 +288,7 @@ def test_the_part_to_evaluate_on_can_be_named(cli, classifier_file):
 
 
 def test_classes_that_the_classifier_lacks_are_refused(refused, classifier_file, photos):
-    refused("evaluate", classifier_file, photos, words=["dark, light not among the 10 classes"])
+    refused("evaluate", classifier_file, photos, words=["not trained on: dark, light; its 10"])
 
 
 def test_a_classifier_that_was_cut_in_half_is_refused(refused, classifier_file, tmp_path):

@@ -107,6 +107,13 @@ def test_a_comparison_shows_medians_and_how_often_the_second_fits_into_the_first
     assert ["predict,", "median", "of", "3", "5.0", "µs", "2.0", "µs", "2.50"] in rows
 
 
+@pytest.mark.parametrize(
+    ("number", "words"), [(0, "0 images"), (1, "1 image"), (1200, "1,200 images")]
+)
+def test_one_thing_is_no_plural(number, words):
+    assert tables.count_of(number, "image") == words
+
+
 RECORD = {
     "float32": {"top1": 0.9, "count": 450},
     "int8": {"top1": 0.9, "count": 450},

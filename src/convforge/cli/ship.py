@@ -219,7 +219,7 @@ def predict(
         _write(answers, form=form, output=output)
     if output is not None:
         speed = len(part) / (time.perf_counter() - started)
-        console.show(f"{len(part):,} images to {output}, {speed:,.1f} a second")
+        console.show(f"{tables.count_of(len(part), 'image')} to {output}, {speed:,.1f} a second")
     if failed:
         raise DataError(list_failures(failed, total=len(part)))
 
@@ -251,8 +251,9 @@ def _predict_on_ray(
     answered = done.count - done.found
     speed = answered / (time.perf_counter() - started)
     before = f", {done.found:,} of them before" if done.found else ""
-    machines = f" on {done.machines} machine{'s' * (done.machines != 1)}" if done.machines else ""
-    console.show(f"{done.count:,} images to {output}{before}, {speed:,.1f} a second{machines}")
+    machines = f" on {tables.count_of(done.machines, 'machine')}" if done.machines else ""
+    images = tables.count_of(done.count, "image")
+    console.show(f"{images} to {output}{before}, {speed:,.1f} a second{machines}")
     if done.failed:
         raise DataError(list_failures(done.failed, total=done.count))
 

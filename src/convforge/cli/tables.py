@@ -39,7 +39,8 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 def training(card: Card) -> Iterator[Text]:
     """What was trained on what, for how long, and how good it is on what was held out."""
-    done = f"{card.recipe['epochs']} epochs" if "train" in card.metrics else "the last layer"
+    epochs = count_of(card.recipe["epochs"], "epoch")
+    done = epochs if "train" in card.metrics else "the last layer"
     run = f"{done} in {card.metrics['seconds']:.1f} s"
     yield plain(f"{card.network} on {card.data['uri']}, {len(card.classes)} classes, {run}", "bold")
     yield from _held_out(card)
@@ -69,7 +70,8 @@ def evaluation(
         + ("" if result.ece is None else f"; calibration error {result.ece:.2%}")
     )
     if result.bad:
-        yield plain(f"{len(result.bad)} images cannot be used and count as errors:")
+        bad = count_of(len(result.bad), "image")
+        yield plain(f"{bad} cannot be used, counted as errors:")
         yield from (plain(f"  {image.reason}") for image in result.bad[:BAD_LISTED])
     if len(result.bad) > BAD_LISTED:
         yield plain(f"  and {len(result.bad) - BAD_LISTED} more")
@@ -236,6 +238,11 @@ def make_table(title: str, *headers: str, left: Collection[str] = ()) -> Table:
     return table
 
 
+def count_of(number: int, thing: str) -> str:
+    """As "1 image" and "1,200 images"."""
+    return f"{number:,} {thing}{'s' * (number != 1)}"
+
+
 def plain(text: str, style: str = "") -> Text:
     """Text without markup in it, and without anything that a terminal would act on."""
     return Text(printable(text), style)
@@ -252,7 +259,8 @@ def _held_out(card: Card) -> Iterator[Text]:
 
 def _accuracy(share: float, interval: Sequence[float], *, count: int) -> str:
     low, high = interval
-    return f"{share:.2%} of {count:,} images (95 % interval {100 * low:.2f} to {high:.2%})"
+    images = count_of(count, "image")
+    return f"{share:.2%} of {images} (95 % interval {100 * low:.2f} to {high:.2%})"
 
 
 def _scores(scores: Sequence[ClassScore]) -> Table:

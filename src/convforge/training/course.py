@@ -13,6 +13,7 @@ from typing import Any, Self
 from convforge.errors import RecipeError
 
 DIVERGED = 4  # times the loss of the beginning, or of chance: where a run is given up
+FEW_STEPS = 100  # of a whole run: where having learnt nothing says nothing of the learning rate
 _MEMORY = 0.9  # of the running mean of the loss that is watched
 _BEGINNING = 10  # steps whose largest loss is the beginning's
 
@@ -92,17 +93,23 @@ class Course:
         return cls(**{**fields, "seen": Fitted(**fields["seen"])})
 
 
-def warning(seen: Fitted, *, chance: float, most_frequent: float) -> str:
-    """What is wrong with a run that ended with a finite loss, "" where nothing is.
+def warning(seen: Fitted, *, chance: float, most_frequent: float, steps: int) -> str:
+    """What is wrong with a run of `steps` that ended with a finite loss, "" where nothing is.
 
     `chance` is as in `Course.check`; `most_frequent` is the share of the most frequent class, which
     a network that always names it gets right.
     """
     if seen.loss <= chance or seen.accuracy > most_frequent:
         return ""
+    advice = (
+        f"{steps} step{'s' * (steps != 1)} may be too few: train for more epochs, or start from "
+        "published weights"
+        if steps < FEW_STEPS
+        else "the training diverged or did not start: change the learning rate"
+    )
     return (
         f"the network has learnt nothing: in the last epoch its loss is {seen.loss:.4g}, no lower "
         f"than the {chance:.4g} of chance, and {seen.accuracy:.1%} of its answers are right, no "
-        f"more than always naming the most frequent class gives ({most_frequent:.1%}); the "
-        "training diverged or did not start: change learning_rate"
+        f"more than always naming the most frequent class gives ({most_frequent:.1%}); "
+        f"{advice}"
     )

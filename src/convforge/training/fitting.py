@@ -67,7 +67,9 @@ def fit(
             figures = f"loss {course.seen.loss:.3f}, accuracy {course.seen.accuracy:.1%}"
             progress(course.step, steps, f"epoch {epoch + 1}/{learner.recipe.epochs}, {figures}")
     most_frequent = float(np.bincount(labels).max() / len(labels))
-    course.warning = warning(course.seen, chance=learner.chance_loss, most_frequent=most_frequent)
+    course.warning = warning(
+        course.seen, chance=learner.chance_loss, most_frequent=most_frequent, steps=steps
+    )
     learner.finish()
     return course
 

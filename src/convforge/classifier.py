@@ -27,7 +27,7 @@ from convforge.file_kinds import check_kind
 from convforge.files import write_file
 from convforge.images.picture import decode
 from convforge.networks.catalog import create
-from convforge.prediction import softmax, top_predictions
+from convforge.prediction import is_array, kind_of, softmax, top_predictions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -101,10 +101,11 @@ class Classifier:
 
         The network's modes are as before afterwards. Raises InputError for another shape or type.
         """
-        if x.dtype != np.float32 or x.ndim != 4 or x.shape[1:] != self.preprocess.input_shape:
+        shape = self.preprocess.input_shape
+        if not is_array(x, np.float32, ndim=4) or x.shape[1:] != shape:
             raise InputError(
-                f"logits: expected float32 [N, {', '.join(map(str, self.preprocess.input_shape))}],"
-                f" got {x.dtype} {list(x.shape)}; `preprocess` makes it from an image"
+                f"logits: expected float32 [N, {', '.join(map(str, shape))}],"
+                f" got {kind_of(x)}; `preprocess` makes it from an image"
             )
         x = np.ascontiguousarray(x)
         device = next(itertools.chain(self.net.parameters(), self.net.buffers())).device

@@ -124,10 +124,10 @@ RECORD = {
 }
 
 
-def compiled(*, before, after, record=RECORD):
+def compiled(*, before, after, record=RECORD, path=Path("c.so"), target="x86_64-linux"):
     return Artifact(
-        path=Path("c.so"),
-        target="x86_64-linux",
+        path=path,
+        target=target,
         threads=1,
         weights="given",
         file_bytes=1,
@@ -161,3 +161,15 @@ def test_no_layer_left_is_none_and_older_records_do_not_say_of_how_many():
     ):
         artifact = compiled(before=(2, 2), after=(1, 1), record=record)
         assert words in text(*tables.artifact(artifact, seconds=1))
+
+
+def test_what_lies_beside_an_artifact_is_told(tmp_path):
+    def said(name, target):
+        found = compiled(before=(2, 2), after=(1, 1), path=tmp_path / name, target=target)
+        return text(*tables.artifact(found, seconds=1)).replace("\n", "")
+
+    assert f"its loader is {tmp_path / 'c.js'}, with the types c.d.ts" in said("c.wasm", "wasm32")
+    wheel = "c-1.0-py3-none-any.whl"
+    assert "note:" not in said(wheel, "wheel")
+    (tmp_path / "c.so").touch()
+    assert f"`import c` finds {tmp_path / 'c.so'} instead" in said(wheel, "wheel")

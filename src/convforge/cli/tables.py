@@ -14,6 +14,7 @@ from rich.text import Text
 
 from convforge.analysis.rows import bytes_text, count_text
 from convforge.cli.console import printable
+from convforge.compiler.backend.package_wasm import loader_files
 from convforge.images.survey import sentences
 
 if TYPE_CHECKING:
@@ -138,6 +139,7 @@ def artifact(result: Artifact, *, seconds: float) -> Iterator[Text]:
         f"weights {bytes_text(result.weight_bytes)}, "
         f"working memory {bytes_text(result.arena_bytes)} a context"
     )
+    yield from _beside(result)
     if result.deviation is not None:
         yield plain(
             f"its weights are {result.precision}: in the self-test no output is off by more than "
@@ -151,6 +153,20 @@ def artifact(result: Artifact, *, seconds: float) -> Iterator[Text]:
             "its weights are random: it computes, and predicts nothing; --weights imagenet takes "
             "the published ones"
         )
+
+
+def _beside(result: Artifact) -> Iterator[Text]:
+    """What lies beside an artifact and belongs to it, or is in its way."""
+    if result.target == "wasm32":
+        loader, types = loader_files(result.path)
+        yield plain(f"its loader is {loader}, with the types {types.name}")
+    if result.target == "wheel":
+        module = result.path.name.partition("-")[0]
+        if (other := result.path.with_name(f"{module}.so")).exists():
+            yield plain(
+                f"note: once it is installed, `import {module}` finds {other} instead where that "
+                "is in the working folder; import it from another one"
+            )
 
 
 def _measured(precision: str, record: Mapping[str, Any]) -> Iterator[Text]:

@@ -7,6 +7,7 @@ from convforge.compiler.compilation import compile as build
 from convforge.compiler.models import read_model
 from convforge.errors import InputError
 from convforge.evaluation import evaluate
+from convforge.networks.catalog import create
 from convforge.quantization import search
 from convforge.quantization.examples import network_inputs, open_examples
 from convforge.quantization.search import calibrate_with, choose, measure_bf16
@@ -88,6 +89,17 @@ def test_a_bare_network_is_calibrated_with_arrays(model, draw_inputs):
     assert calibrate_with(model.graph, draw_inputs(4, 1, 32, 32), top=127).options.top == 127
     with pytest.raises(InputError, match="the network takes"):
         calibrate_with(model.graph, draw_inputs(4, 3, 32, 32))
+
+
+def test_a_bare_network_of_batches_is_calibrated_with_batches(draw_inputs):
+    inputs = draw_inputs(5, 1, 32, 32)
+    ones, twos = (
+        read_model(create("lenet5_relu"), input_shape=(batch, 1, 32, 32)).graph for batch in (1, 2)
+    )
+    one, two = (calibrate_with(graph, inputs).options.ranges for graph in (ones, twos))
+    assert one.keys() == two.keys()
+    with pytest.raises(InputError, match="there are no images"):
+        calibrate_with(twos, inputs[:0])
 
 
 @pytest.fixture

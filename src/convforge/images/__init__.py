@@ -1,7 +1,8 @@
 """What goes in: images, their labels, and the preprocessing that turns them into an input.
 
 Each name is imported when it is first used: who needs the preprocessing's record alone, as an
-artifact's runtime does, waits neither for Pillow nor for the data sets.
+artifact's runtime does, waits neither for Pillow nor for the data sets. No name is that of a module
+beside it, which would hide it once that is imported.
 """
 
 from __future__ import annotations

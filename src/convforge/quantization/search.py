@@ -65,9 +65,16 @@ def calibrate_with(graph: Graph, inputs: Array, *, top: int = 255) -> Choice:
             f"int8: inputs to calibrate with are {list(inputs.shape)}; the network takes "
             f"[N, {', '.join(map(str, graph.input_shape[1:]))}]"
         )
-    images = (np.ascontiguousarray(x[None], np.float32) for x in inputs)
+    batch = graph.input_shape[0]
+    starts = range(0, len(inputs), batch)
+    images = (_whole(inputs[start : start + batch], batch) for start in starts)
     ranges = observe(optimize_for_bytes(graph), images, top=top)
     return Choice(_options(ranges, top=top), {"calibrated": len(inputs)})
+
+
+def _whole(inputs: Array, batch: int) -> Array:
+    """As many inputs as the network takes at a time; the last ones are repeated where they lack."""
+    return np.ascontiguousarray(np.resize(inputs, (batch, *inputs.shape[1:])), np.float32)
 
 
 def choose(

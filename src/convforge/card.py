@@ -41,7 +41,8 @@ class Card:
         """What was trained for how long: "20 epochs", "the last layer", or how it was shortened."""
         if "train" not in self.metrics:
             return "the last layer"
-        epochs = f"{self.recipe['epochs']} epochs"
+        count = self.recipe["epochs"]
+        epochs = f"{count} epoch{'s' * (count != 1)}"
         shortened = self.metrics["train"].get("shortened")
         if shortened is None:
             return epochs

@@ -27,6 +27,7 @@ def test_a_classifier_of_bytes_answers_as_the_one_of_float32(trained, tmp_path):
     assert record["calibrated"] == 128
     assert record["agreement"] > 0.98
     assert record["float32"]["top1"] - record["int8"]["top1"] <= 0.003
+    assert record["layers"] == 5
     runtime = Runtime(path)
     assert runtime.card.metrics["int8"] == record
     # what was measured is what anyone measures
@@ -35,6 +36,12 @@ def test_a_classifier_of_bytes_answers_as_the_one_of_float32(trained, tmp_path):
     kernels = {layer.kernel for layer in runtime.layers}
     assert {"maps_int8", "linear_int8"} <= kernels
     float32 = build(trained, tmp_path / "exact.so")
+    assert float32.gain is None
+    # all but the seal's and the card's own bytes
+    sizes = {name: one["file_bytes"] for name, one in artifact.gain.items()}
+    assert sizes["float32"] == pytest.approx(float32.file_bytes, abs=64)
+    assert sizes["int8"] == pytest.approx(artifact.file_bytes, abs=4096)
+    assert all(one["ms"] > 0 for one in artifact.gain.values())
     assert artifact.weight_bytes < 0.4 * float32.weight_bytes
     # maps of bytes are told as the numbers that they stand for
     exact = Runtime(tmp_path / "exact.so")

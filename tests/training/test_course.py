@@ -66,12 +66,21 @@ def test_a_small_loss_that_grows_to_that_of_chance_is_no_divergence():
 
 def test_a_network_that_learnt_nothing_is_told():
     dead = Fitted(count=100, loss=math.log(10), accuracy=0.1)
-    told = warning(dead, chance=math.log(10) - 1e-9, most_frequent=0.12)
+    told = warning(dead, chance=math.log(10) - 1e-9, most_frequent=0.12, steps=100)
     assert "has learnt nothing" in told
     assert "10.0%" in told
     assert "12.0%" in told
+    assert told.endswith("change the learning rate")
+
+
+@pytest.mark.parametrize(("steps", "said"), [(1, "1 step may"), (99, "99 steps may")])
+def test_a_short_run_that_learnt_nothing_is_told_to_go_on(steps, said):
+    told = warning(Fitted(10, 2.4, 0.1), chance=2.3, most_frequent=0.12, steps=steps)
+    assert told.endswith(
+        f"{said} be too few: train for more epochs, or start from published weights"
+    )
 
 
 def test_a_network_that_learnt_is_not_warned_about():
-    assert warning(Fitted(10, 1.0, 0.1), chance=2.3, most_frequent=0.1) == ""
-    assert warning(Fitted(10, 30.0, 0.4), chance=2.3, most_frequent=0.1) == "", "lenet5's is large"
+    assert warning(Fitted(10, 1.0, 0.1), chance=2.3, most_frequent=0.1, steps=9) == ""
+    assert warning(Fitted(10, 30.0, 0.4), chance=2.3, most_frequent=0.1, steps=9) == "", "large"

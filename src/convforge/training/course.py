@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from convforge.training.pace import Pace
 
 DIVERGED = 4  # times the loss of the beginning, or of chance: where a run is given up
+FEW_STEPS = 100  # of a whole run: where having learnt nothing says nothing of the learning rate
 _MEMORY = 0.9  # of the running mean of the loss that is watched
 _BEGINNING = 10  # steps whose largest loss is the beginning's
 
@@ -90,7 +91,8 @@ class Course:
             found = f"{self.recent:.4g} over the last steps, and was {self.beginning:.4g} at first,"
         raise RecipeError(
             f"training diverged: the loss is {found} at step {self.step} of {steps}, with a "
-            f"learning rate of up to {rate:g}; lower learning_rate, for example to {rate / 10:g}"
+            f"learning rate of up to {rate:g}; lower learning_rate, for example to {rate / 10:g}",
+            names=["learning_rate"],
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -103,17 +105,23 @@ class Course:
         return cls(**{**fields, "seen": Fitted(**fields["seen"])})
 
 
-def warning(seen: Fitted, *, chance: float, most_frequent: float) -> str:
-    """What is wrong with a run that ended with a finite loss, "" where nothing is.
+def warning(seen: Fitted, *, chance: float, most_frequent: float, steps: int) -> str:
+    """What is wrong with a run of `steps` that ended with a finite loss, "" where nothing is.
 
     `chance` is as in `Course.check`; `most_frequent` is the share of the most frequent class, which
     a network that always names it gets right.
     """
     if seen.loss <= chance or seen.accuracy > most_frequent:
         return ""
+    advice = (
+        f"{steps} step{'s' * (steps != 1)} may be too few: train for more epochs, or start from "
+        "published weights"
+        if steps < FEW_STEPS
+        else "the training diverged or did not start: change the learning rate"
+    )
     return (
         f"the network has learnt nothing: in the last epoch its loss is {seen.loss:.4g}, no lower "
         f"than the {chance:.4g} of chance, and {seen.accuracy:.1%} of its answers are right, no "
-        f"more than always naming the most frequent class gives ({most_frequent:.1%}); the "
-        "training diverged or did not start: change learning_rate"
+        f"more than always naming the most frequent class gives ({most_frequent:.1%}); "
+        f"{advice}"
     )

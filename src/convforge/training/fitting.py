@@ -81,7 +81,9 @@ def fit(
             progress(course.step, pace.end, f"epoch {epoch + 1}/{epochs}, {figures}")
     batches.close()
     most_frequent = float(np.bincount(labels).max() / len(labels))
-    course.warning = warning(course.seen, chance=learner.chance_loss, most_frequent=most_frequent)
+    course.warning = warning(
+        course.seen, chance=learner.chance_loss, most_frequent=most_frequent, steps=pace.end
+    )
     learner.finish()
     return course
 

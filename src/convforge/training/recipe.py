@@ -128,12 +128,14 @@ def _check_number(name: str, value: object) -> None:
         return
     expected = "a whole number" if isinstance(largest, int) else "a number"
     raise RecipeError(
-        f"recipe: {name} is {value!r}; expected {expected} from {smallest} to {largest}"
+        f"recipe: {name} is {value!r}; expected {expected} from {smallest} to {largest}",
+        names=[name],
     )
 
 
 def _check_word(name: str, value: object) -> None:
     if value not in CHOICES[name]:
         raise RecipeError(
-            f"recipe: {name} is {value!r}; expected one of {', '.join(CHOICES[name])}"
+            f"recipe: {name} is {value!r}; expected one of {', '.join(CHOICES[name])}",
+            names=[name],
         )

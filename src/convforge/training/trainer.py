@@ -281,9 +281,15 @@ def _check(
     """Refuse unknown names, and what cannot be given together, before a folder is read."""
     entry(network)
     if time_limit is not None and epochs is not None:
-        raise RecipeError("epochs and time_limit were both given; leave out one of them")
+        raise RecipeError(
+            "epochs and time_limit were both given; leave out one of them",
+            names=["epochs", "time_limit"],
+        )
     if tune == "head" and weights is None:
-        raise RecipeError("tune 'head' fits the last layer to weights; name some, or train all")
+        raise RecipeError(
+            "tune='head' fits the last layer to weights; name some, or train all",
+            names=["tune='head'", "weights"],
+        )
     if weights is not None:
         find(network, weights)
 
@@ -291,7 +297,9 @@ def _check(
 def _check_device(device: str, *, precision: str) -> str:
     """Torch's name of the device; refuses what there is not, before a folder is read."""
     if precision not in PRECISIONS:
-        raise RecipeError(f"precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
+        raise RecipeError(
+            f"precision {precision!r}: expected one of {', '.join(PRECISIONS)}", names=["precision"]
+        )
     return find_device(device)
 
 

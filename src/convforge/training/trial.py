@@ -112,6 +112,7 @@ def epochs_within(
     if epochs < least:
         raise RecipeError(
             f"time limit: one epoch takes about {an_epoch:.0f} s here, and {seconds:.0f} s are "
-            "left; give more time, take a smaller network or input_size, or fewer images"
+            "left; give more time, take a smaller network or input_size, or fewer images",
+            names=["input_size"],
         )
     return max(1, int(epochs))

@@ -236,7 +236,9 @@ def _input_shape(value: ValueInfoProto, given: Shape | None) -> Shape:
         raise UnsupportedError(f"{where} is {_type_name(kind)}; a float32 tensor is supported")
     if not kind.tensor_type.HasField("shape"):
         if given is None:
-            raise UnsupportedError(f"{where} has no shape in the model; give input_shape")
+            raise UnsupportedError(
+                f"{where} has no shape in the model; give input_shape", names=["input_shape"]
+            )
         return given
     sizes = [dim.dim_value or dim.dim_param for dim in kind.tensor_type.shape.dim]
     words = f"[{', '.join(str(size or '?') for size in sizes)}]"
@@ -247,11 +249,15 @@ def _input_shape(value: ValueInfoProto, given: Shape | None) -> Shape:
         )
         if 0 in given:
             raise UnsupportedError(
-                f"{where} has shape {words}; only the batch may be left open: give input_shape"
+                f"{where} has shape {words}; only the batch may be left open: give input_shape",
+                names=["input_shape"],
             )
     differ = [a for a, b in zip(sizes, given, strict=False) if isinstance(a, int) and a and a != b]
     if len(given) != len(sizes) or differ:
-        raise UnsupportedError(f"{where} has shape {words}, which input_shape={given} does not fit")
+        raise UnsupportedError(
+            f"{where} has shape {words}, which input_shape={given} does not fit",
+            names=["input_shape"],
+        )
     if not 1 <= len(given) <= LARGEST_RANK or min(given) < 1 or math.prod(given) > LARGEST_TENSOR:
         raise UnsupportedError(
             f"{where} has shape {list(given)}; 1 to {LARGEST_RANK} sizes from 1 on and up to "

@@ -166,6 +166,8 @@ def test_the_head_alone_needs_weights():
 def test_a_network_without_a_linear_layer_at_its_end_is_trained_as_it_is(tmp_path):
     path = tmp_path / "nin.safetensors"
     save_file(create("nin_cifar", num_classes=10).state_dict(), path)
+    with pytest.raises(RecipeError, match="nin_cifar does not end in one"):
+        train(images(40, size=32), network="nin_cifar", weights=str(path), tune="head")
     recipe = Recipe(epochs=1, batch_size=32, learning_rate=1e-4)
     card = train(images(40, size=32), network="nin_cifar", weights=str(path), recipe=recipe).card
     assert "head" not in card.metrics

@@ -30,8 +30,8 @@ from convforge.training.blending import blend
 from convforge.training.distributed import join
 from convforge.training.finetune import fit_head, set_aside
 from convforge.training.fitting import fit
-from convforge.training.journal import open_journal
-from convforge.training.learner import Learner
+from convforge.training.journal import Earlier, open_journal
+from convforge.training.learner import Learner, check_batch
 from convforge.training.machine import Machine, fast_kernels
 from convforge.training.measuring import Measured, logits_of, right_answers
 from convforge.training.pixels import read_pixels
@@ -41,6 +41,7 @@ from convforge.training.selection import PRECISIONS, choose_machine, find_device
 from convforge.training.state import read_identity
 from convforge.training.threads import suitable_threads
 from convforge.training.trial import Trial
+from convforge.training.vectors import last_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -73,6 +74,7 @@ def train(
     device: str = "auto",
     precision: str = "auto",
     folder: Path | None = None,
+    earlier: Earlier = "continue",
     save_every: float = 60.0,
     logger: Logger | None = None,
     measured: Callable[[Measured], None] | None = None,
@@ -97,7 +99,8 @@ def train(
     products, "fp32" or "bf16", "auto" what a few measured steps find faster.
 
     `folder` keeps the run: its state every `save_every` seconds and after each epoch, and its log.
-    The state of the same run there is continued; Ctrl-C and SIGTERM save it and raise Interrupted.
+    The state of an `earlier` run there is continued, if it is the same run, or removed once all is
+    well and the first step comes. Ctrl-C and SIGTERM save the state and raise Interrupted.
     `logger` is told of the run's start and of every epoch (`loggers`); its end is the caller's.
     `measured` is given what was read and answered in the end, as `save_report` takes it.
     Started by `torchrun`, all processes train together, and the first one writes.
@@ -116,8 +119,9 @@ def train(
     images = images if weights is None else set_aside(images, seed=recipe.seed)
     with join(device) as team, torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        net = _create(network, images, {"input_size": input_size, **(arguments or {})})
-        _check_shift(recipe, input_shape=net.input_shape)
+        net = _create(network, images, arguments or {}, input_size=input_size)
+        _check_net(net, recipe, tune=tune)
+        check_batch(net, recipe, count=len(images.splits["train"]), team=team)
         decoded, preprocess = read_pixels(
             images,
             input_shape=net.input_shape,
@@ -129,17 +133,17 @@ def train(
         )
         with _well_set(net, device=device, batch_size=recipe.batch_size):
             trial = Trial(net, decoded, preprocess=preprocess, team=team)
-            earlier = None if folder is None else read_identity(folder)
-            machine = _machine(trial, recipe, earlier, device=device, precision=precision)
+            before = read_identity(folder) if folder and earlier == "continue" else None
+            machine = _machine(trial, recipe, before, device=device, precision=precision)
             if time_limit is not None:
                 left = time_limit - (time.perf_counter() - started)
-                recipe = _fitting(left, trial, recipe, earlier, machine=machine)
+                recipe = _fitting(left, trial, recipe, before, machine=machine)
             card = _card(net, images, weights=weights, preprocess=preprocess, recipe=recipe)
             net.to(device)
             metrics = {} if weights is None else _fit_head(net, decoded, card, progress=progress)
             learner = Learner(net, recipe=recipe, preprocess=preprocess, machine=machine, team=team)
             if tune == "all":
-                kept = folder, save_every, logger
+                kept = folder, earlier, save_every, logger
                 metrics |= _fit(learner, decoded, card, metrics, kept, progress=progress)
             metrics |= _measure(learner, decoded, images, measured=measured)
     metrics["seconds"] = round(time.perf_counter() - started, 3)
@@ -167,7 +171,7 @@ def _fit(
     decoded: Mapping[str, Decoded],
     card: Card,
     metrics: Mapping[str, Any],
-    journal_in: tuple[Path | None, float, Logger | None],
+    journal_in: tuple[Path | None, Earlier, float, Logger | None],
     *,
     progress: Progress | None,
 ) -> dict[str, Any]:
@@ -187,9 +191,14 @@ def _fit(
         "data": {key: card.data.get(key) for key in ("fingerprint", "split", "weights")},
         "machine": learner.machine.to_json(),
     }
-    folder, save_every, logger = journal_in
+    folder, earlier, save_every, logger = journal_in
     with open_journal(
-        folder, identity=identity, save_every=save_every, team=learner.team, logger=logger
+        folder,
+        identity=identity,
+        earlier=earlier,
+        save_every=save_every,
+        team=learner.team,
+        logger=logger,
     ) as journal:
         course = fit(
             learner,
@@ -227,7 +236,13 @@ def _machine(
 ) -> Machine:
     """How steps are computed: as a run that is continued did, else as is fastest."""
     if earlier is not None:
-        return Machine.from_json(earlier["machine"], device=device)
+        machine = Machine.from_json(earlier["machine"], device=device)
+        if precision not in {"auto", machine.precision}:
+            raise RecipeError(
+                f"precision {precision}: the run that is continued is in {machine.precision}; "
+                "leave the precision out, or start again in another folder"
+            )
+        return machine
     return choose_machine(trial, recipe=recipe, device=device, precision=precision)
 
 
@@ -270,7 +285,16 @@ def _check_device(device: str, *, precision: str) -> str:
     return find_device(device)
 
 
-def _create(network: str, images: Images, arguments: Mapping[str, Any]) -> ConvNet:
+def _create(
+    network: str, images: Images, arguments: Mapping[str, Any], *, input_size: int | None
+) -> ConvNet:
+    """The network for the data; refuses arguments of it that are said elsewhere."""
+    if "weights" in arguments or (input_size is not None and "input_size" in arguments):
+        name = "weights" if "weights" in arguments else "input_size"
+        raise NetworkError(
+            f"{network}: {name} is an option of its own, and cannot be given as an argument of the "
+            f"network, {arguments[name]!r}; give it there alone"
+        )
     of_data = {"num_classes": len(images.classes), "in_channels": images.channels}
     taken = [name for name in of_data if name in arguments]
     if taken:
@@ -278,7 +302,7 @@ def _create(network: str, images: Images, arguments: Mapping[str, Any]) -> ConvN
             f"{network}: {taken[0]} comes from the data, {of_data[taken[0]]} here, and cannot be "
             f"given as {arguments[taken[0]]!r}; leave it out"
         )
-    return create(network, **{**of_data, **arguments})
+    return create(network, **{**of_data, "input_size": input_size, **arguments})
 
 
 def _choose(
@@ -305,8 +329,14 @@ def _start_from(
     return preprocessing(published, input_size=side, channels=channels)
 
 
-def _check_shift(recipe: Recipe, *, input_shape: tuple[int, int, int]) -> None:
-    _, height, width = input_shape
+def _check_net(net: ConvNet, recipe: Recipe, *, tune: str) -> None:
+    """Refuse what this network cannot do, before an image is decoded."""
+    if tune == "head" and last_layer(net) is None:
+        raise RecipeError(
+            f"tune 'head' fits the linear layer that gives the logits, and {net.name} does not end "
+            "in one; tune all of it, or take another network"
+        )
+    _, height, width = net.input_shape
     shift = recipe.augment.shift
     if shift >= min(height, width):
         raise RecipeError(

@@ -378,7 +378,7 @@ def _show_trained(
         console.show(*tables.training(card), tables.saved(file), *words)
         return
     fields = json.loads(card.dumps())
-    split = {key: value for key, value in fields["data"]["split"].items() if key != "test"}
+    split = {k: v for k, v in fields["data"]["split"].items() if k not in {"test", "known"}}
     record = {"file": str(file), "file_bytes": file.stat().st_size, **fields}
     record["report"] = str(report) if isinstance(report, Path) else None
     record["logged"] = list(logged)

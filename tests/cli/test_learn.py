@@ -179,6 +179,8 @@ def test_a_networks_own_arguments_reach_it(train, photos, cli, tmp_path):
         (["-n", "lenet5_rleu"], ["no network is named 'lenet5_rleu'", "did you mean lenet5_relu"]),
         (["-n", "lenet5", "--epochs", "0"], ["epochs is 0", "from 1"]),
         (["-n", "lenet5", "--epochs", "many"], ["epochs is 'many'", "a whole number"]),
+        (["-n", "lenet5", "--epochs", "²"], ["epochs is '²'", "a whole number"]),
+        (["-n", "lenet5", "--epochs", "--5"], ["epochs is '--5'", "a whole number"]),
         (["-n", "lenet5", "--opt", "sdg"], ["optimizer is 'sdg'", "sgd, momentum"]),
         (["-n", "lenet5", "--recipe", "quick"], ["recipe 'quick'", "fast, paper"]),
         (["-n", "lenet5", "--set", "width=2"], ["takes no argument 'width'"]),

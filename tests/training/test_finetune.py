@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 
-from convforge.errors import RecipeError
+from convforge.errors import DataError, RecipeError
 from convforge.images.augment import Augment
 from convforge.images.dataset import Images, Split
 from convforge.networks.catalog import create
@@ -161,6 +163,20 @@ def test_uncropped_and_cropped_images_are_tuned_on_alike(weights):
 def test_the_head_alone_needs_weights():
     with pytest.raises(RecipeError, match="tune 'head' fits the last layer to weights"):
         train(images(), network="resnet20", tune="head")
+
+
+def test_images_of_one_class_that_can_be_used_are_refused(weights):
+    data = images()
+    part = data.splits["train"]
+
+    def read(row):
+        if part.labels[row]:
+            raise DataError("damaged")
+        return part.read(row)
+
+    splits = {**data.splits, "train": dataclasses.replace(part, read=read)}
+    with pytest.raises(DataError, match=r"that can be used are of one class, among them"):
+        tuned(weights, data=dataclasses.replace(data, splits=splits), max_bad=1.0)
 
 
 def test_a_network_without_a_linear_layer_at_its_end_is_trained_as_it_is(tmp_path):

@@ -343,7 +343,7 @@ def _whole(epochs: str | None) -> int | str | None:
     """The number; None for "auto"; what is no number as it is, for the recipe to refuse."""
     if epochs == "auto":
         return None
-    return int(epochs) if epochs is not None and epochs.lstrip("-").isdigit() else epochs
+    return int(epochs) if epochs and re.fullmatch("-?[0-9]{1,18}", epochs) else epochs
 
 
 def _keep(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from convforge.errors import PackageError
+from convforge.errors import DataError, PackageError
 from convforge.images.stored import Uncropped
 from convforge.training.vectors import last_layer, vectors_of
 
@@ -77,11 +77,18 @@ def fit_head(
     """The best linear layer on a frozen network, put into it; None where it does not end in one.
 
     Of the STRENGTHS, the one with the highest likelihood on "val", else on "train". `uncropped`
-    says how "train" was decoded. Raises PackageError without scikit-learn.
+    says how "train" was decoded. Raises DataError where "train" has one class only that can be
+    used, PackageError without scikit-learn.
     """
     found = last_layer(net)
     if found is None:
         return None
+    part = decoded["train"].part
+    if len(np.unique(part.labels)) < 2:
+        raise DataError(
+            f"fine-tuning: the {len(part)} images to train on that can be used are of one class, "
+            f"among them {part.names[0]}; repair those of other classes, or add some"
+        )
     geometries = {"train": Uncropped(preprocess) if uncropped else preprocess, "val": preprocess}
     vectors = {
         name: vectors_of(

@@ -20,6 +20,7 @@ from convforge.training.distributed import ALONE, Team
 from convforge.training.fitting import steps_an_epoch
 from convforge.training.learner import Batch, Learner
 from convforge.training.machine import PLAIN, Machine
+from convforge.training.recipe import RANGES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,4 +104,4 @@ def epochs_within(
             f"time limit: one epoch takes about {an_epoch:.0f} s here, and {seconds:.0f} s are "
             "left; give more time, take a smaller network or input_size, or fewer images"
         )
-    return epochs
+    return min(epochs, int(RANGES["epochs"][1]))

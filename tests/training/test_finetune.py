@@ -92,6 +92,12 @@ def test_the_head_is_scikit_learns_of_the_strength_that_suits_best():
     assert head.top1 == (logits.argmax(1) == labels_val).mean()
 
 
+def test_a_fit_that_its_steps_end_is_taken_without_a_word(monkeypatch):
+    monkeypatch.setattr(finetune, "STEPS", 1)
+    x, labels = blobs(60)
+    assert logistic_regression(x, labels, x, labels, classes=3).top1 > 0.5
+
+
 def test_two_classes_and_a_class_without_images_have_rows_of_their_own():
     x, labels = blobs(90, classes=2)
     head = logistic_regression(x, labels * 2, x, labels * 2, classes=4)

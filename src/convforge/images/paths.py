@@ -28,11 +28,15 @@ if TYPE_CHECKING:
 
 
 def open_paths(paths: Sequence[str]) -> Split:
-    """The images of all `paths`, each once, named as their paths say; labels are 0.
+    """The images of all `paths`, each file once, named as its first path says; labels are 0.
 
     Raises DataError where a folder has no images or cannot be read, or a pattern matches nothing.
     """
-    names = tuple(dict.fromkeys(name for path in paths for name in _expand(path)))
+    found: dict[str, str] = {}
+    for path in paths:
+        for name in _expand(path):
+            found.setdefault(os.path.abspath(name), name)  # noqa: PTH100  (links stay as they are)
+    names = tuple(found.values())
     reader = FileReader()
 
     def read(index: int) -> NDArray[np.uint8]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -124,6 +125,7 @@ def logistic_regression(
     A class without an image to train on has a bias of -inf's stand-in, -1e4: it is never named.
     """
     try:
+        from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415  (an optional package)
         from sklearn.linear_model import LogisticRegression  # noqa: PLC0415  (an optional package)
     except ModuleNotFoundError:
         raise PackageError(
@@ -133,7 +135,9 @@ def logistic_regression(
     model = LogisticRegression(max_iter=STEPS, warm_start=True)
     best, lowest = None, np.inf
     for strength in STRENGTHS:
-        model.set_params(C=strength).fit(x, labels)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # STEPS are enough
+            model.set_params(C=strength).fit(x, labels)
         head = _as_layer(model.coef_, model.intercept_, model.classes_, classes=classes)
         logits = x_val @ head[0].T + head[1]
         loss = _cross_entropy(logits, labels_val)

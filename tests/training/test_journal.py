@@ -157,6 +157,14 @@ def test_log_and_recipe_lie_beside_the_states(tmp_path):
     assert written == Recipe.from_json({**recipe.to_json(), "epochs": 3})
 
 
+def test_the_seconds_of_an_epoch_are_those_at_its_end(tmp_path):
+    recipe = dataclasses.replace(small(Recipe()), batch_size=24)  # an epoch is one step
+    run("resnet20", recipe, folder=tmp_path, epochs=2)
+    with (tmp_path / "log.csv").open(newline="") as file:
+        first, second = (float(row["seconds"]) for row in csv.DictReader(file))
+    assert 0 < first < second
+
+
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     with pytest.raises(OutputError, match="cannot be made"):
         run("resnet20", small(Recipe()), folder=tmp_path / "absent" / "run")

@@ -105,6 +105,8 @@ class Journal:
         The log is written anew, so that it has the epochs of the course and no others.
         """
         course.seconds = time.monotonic() - self._started
+        if epoch_ended:
+            course.history[-1]["seconds"] = round(course.seconds, 3)
         if self.team.rank == 0 and epoch_ended:
             write_log(self.folder, course.history)
             if self._logger is not None:

@@ -196,6 +196,19 @@ def test_a_time_limit_sets_the_number_of_epochs_and_is_kept(monkeypatch):
         train("digits", network="lenet5_relu", time_limit=3)
 
 
+def test_a_machine_that_is_slower_than_it_was_timed_shortens_the_run_and_the_card_says_so(
+    monkeypatch,
+):
+    monkeypatch.setattr(trainer.Trial, "step_seconds", lambda *_, **__: 1e-4)
+    card = train("digits", network="lenet5_relu", time_limit=4).card
+    shortened = card.metrics["train"]["shortened"]
+    planned = 21 * card.recipe["epochs"]
+    assert shortened["planned"] == planned > shortened["steps"]
+    assert shortened["changes"][-1]["end"] == shortened["steps"]
+    assert card.metrics["seconds"] < 4 + 2
+    assert "shortened" not in train("digits", network="lenet5_relu", epochs=1).card.metrics["train"]
+
+
 def test_a_network_that_learnt_nothing_says_so_on_its_card():
     recipe = Recipe(epochs=1, learning_rate=1e-8, batch_size=1024)
     assert (
@@ -247,12 +260,6 @@ def test_an_argument_that_the_network_does_not_take_is_refused_naming_it():
 def test_an_argument_that_the_data_decides_is_refused_with_both_values():
     with pytest.raises(NetworkError, match=r"num_classes comes from the data, 10 here, .* as 3;"):
         train("digits", network="lenet5", arguments={"num_classes": 3})
-
-
-@pytest.mark.parametrize("name", ["weights", "input_size"])
-def test_an_argument_that_is_an_option_of_its_own_is_refused(name):
-    with pytest.raises(NetworkError, match=f"{name} is an option of its own"):
-        train("digits", network="lenet5", input_size=64, arguments={name: 32})
 
 
 @pytest.mark.parametrize("small_images", [0.0, 0.4])

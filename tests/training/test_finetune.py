@@ -167,7 +167,7 @@ def test_uncropped_and_cropped_images_are_tuned_on_alike(weights):
 
 
 def test_the_head_alone_needs_weights():
-    with pytest.raises(RecipeError, match="tune 'head' fits the last layer to weights"):
+    with pytest.raises(RecipeError, match="tune='head' fits the last layer to weights"):
         train(images(), network="resnet20", tune="head")
 
 

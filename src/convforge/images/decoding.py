@@ -80,7 +80,9 @@ def decode_images(
     of those that it may have.
     """
     if not 0 <= max_bad <= 1:
-        raise DataError(f"max_bad is {max_bad}; expected a share of the images, from 0 to 1")
+        raise DataError(
+            f"max_bad is {max_bad}; expected a share of the images, from 0 to 1", names=["max_bad"]
+        )
     total = sum(len(images.splits[name]) for name in geometries)
     decoded: dict[str, Decoded] = {}
     done = 0

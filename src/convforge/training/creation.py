@@ -24,7 +24,8 @@ def create_for(
         name = "weights" if "weights" in arguments else "input_size"
         raise NetworkError(
             f"{network}: {name} is an option of its own, and cannot be given as an argument of the "
-            f"network, {arguments[name]!r}; give it there alone"
+            f"network, {arguments[name]!r}; give it there alone",
+            names=[name],
         )
     of_data = {"num_classes": len(images.classes), "in_channels": images.channels}
     taken = [name for name in of_data if name in arguments]
@@ -40,8 +41,9 @@ def check_net(net: ConvNet, recipe: Recipe, *, tune: str) -> None:
     """Raise RecipeError for what this network cannot do, before an image is decoded."""
     if tune == "head" and last_layer(net) is None:
         raise RecipeError(
-            f"tune 'head' fits the linear layer that gives the logits, and {net.name} does not end "
-            "in one; tune all of it, or take another network"
+            f"tune='head' fits the linear layer that gives the logits, and {net.name} does not end "
+            "in one; tune all of it, or take another network",
+            names=["tune='head'"],
         )
     _, height, width = net.input_shape
     shift = recipe.augment.shift

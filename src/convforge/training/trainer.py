@@ -261,7 +261,8 @@ def _machine(
         if precision not in {"auto", machine.precision}:
             raise RecipeError(
                 f"precision {precision}: the run that is continued is in {machine.precision}; "
-                "leave the precision out, or start again in another folder"
+                "leave it out, or start again in another folder",
+                names=["precision"],
             )
         return machine
     return choose_machine(trial, recipe=recipe, device=device, precision=precision)

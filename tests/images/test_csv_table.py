@@ -76,6 +76,8 @@ def test_a_file_that_is_not_there_is_a_bad_image(table):
         ([], "", "csv:1: no column filename and label"),
         ([], "filename,label", "no rows below the header"),
         (["a/0.png,"], "filename,label", "csv:2: no label; fill it in"),
+        (["a/0.png,x", "a/1.png,a, b"], "filename,label", "csv:3: more cells than the header"),
+        (["a/0.png,x,y"], "filename,label,label", "csv:1: 'label' is there twice"),
         (["a/0.png,x", ",cat"], "filename,label", "csv:3: no filename"),
         (["a/0.png"], "filename,label", "csv:2: no label"),
         (["/etc/x.png,cat"], "filename,label", "csv:2: '/etc/x.png' leads out of the table's"),

@@ -142,6 +142,18 @@ def test_large_row_groups_and_damaged_files_are_refused(tmp_path, monkeypatch):
         images.open(path)
 
 
+def test_a_damaged_column_of_labels_is_refused(tmp_path):
+    path = write(tmp_path / "train.parquet", ["cat", "dog"])
+    column = pq.ParquetFile(path).metadata.row_group(0).column(2)
+    assert column.path_in_schema == "label"
+    content = bytearray(path.read_bytes())
+    start = column.dictionary_page_offset
+    content[start : start + 20] = b"\xff" * 20
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"column label of row group 0 is damaged"):
+        images.open(path)
+
+
 def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch):
     path = write(tmp_path / "train.parquet", ["cat", "dog"])
     monkeypatch.setitem(sys.modules, "pyarrow", None)

@@ -39,6 +39,12 @@ def test_an_image_that_is_named_twice_comes_once(photos):
     assert names(photos, [photos / "b.png", photos]) == ["b.png", "a/b/d.webp", "a/c.JPG"]
 
 
+def test_an_image_that_is_named_in_two_ways_comes_once(photos, monkeypatch):
+    monkeypatch.chdir(photos)
+    paths = ["./b.png", "b.png", "a/../b.png", str(photos / "b.png"), "a/b/d.webp", "./a/b"]
+    assert open_paths(paths).names == ("./b.png", "a/b/d.webp")
+
+
 def test_images_are_read_when_they_are_asked_for(photos):
     part = open_paths([str(photos / "b.png"), str(photos / "absent.png")])
     np.testing.assert_array_equal(part.load(0), np.full((3, 4, 3), 9))

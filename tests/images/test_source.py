@@ -8,6 +8,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from convforge import images
 from convforge.errors import DataError
@@ -295,6 +296,29 @@ def test_a_held_out_image_missing_from_the_folder_trained_on_is_named(build):
     (root / gone).unlink()
     with pytest.raises(DataError, match=f"missing: {gone}"):
         open_for_evaluation(root, classes=CLASSES, trained_on=trained.record())
+
+
+def test_other_images_under_the_recorded_relative_path_are_other_data(build, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    build(FLAT_TREE, name="here/photos")
+    build(FLAT_TREE, name="elsewhere/photos")
+    monkeypatch.chdir(tmp_path / "here")
+    trained = images.open("photos")
+    record = through_json(trained.record())
+    for number, name in enumerate(sorted(tmp_path.glob("elsewhere/photos/*/*.png"))):
+        Image.new("RGB", (9, 9 + number)).save(name)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    split = open_for_evaluation("photos", classes=CLASSES, trained_on=record)
+    assert split.name == "all"
+    held = trained.splits["test"].names
+    shutil.copy(tmp_path / "here" / "photos" / held[0], tmp_path / "elsewhere" / "photos" / held[0])
+    split = open_for_evaluation("photos", classes=CLASSES, trained_on=record)
+    assert (split.name, split.names) == ("test", held)
+    del record["split"]["known"]  # of a card that has no such thing the path decides
+    shutil.rmtree("photos")
+    shutil.copytree(tmp_path / "here" / "photos", "photos")
+    assert open_for_evaluation("photos", classes=CLASSES, trained_on=record).name == "test"
 
 
 def test_another_flat_folder_is_evaluated_on_as_a_whole(build):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 import signal
@@ -20,7 +21,7 @@ from convforge.images.dataset import Images, Split
 from convforge.images.preprocess import Preprocess
 from convforge.networks.catalog import create
 from convforge.training.fitting import fit
-from convforge.training.journal import clear_states, open_journal, start_again
+from convforge.training.journal import check_ended, open_journal
 from convforge.training.learner import Learner
 from convforge.training.log import read_log
 from convforge.training.recipe import Recipe
@@ -204,6 +205,7 @@ def test_another_run_is_refused_saying_what_differs(tmp_path):
     other = Recipe.from_json({**recipe.to_json(), "learning_rate": 0.2})
     with pytest.raises(RecipeError, match=r"recipe\.learning_rate is 0\.05 there and 0\.2 here"):
         run("resnet20", other, folder=tmp_path)
+    assert find_recipe("resnet20", tmp_path / "recipe.json").learning_rate == 0.05
     with pytest.raises(RecipeError, match="network is 'resnet20' there and 'plain20' here"):
         run("plain20", recipe, folder=tmp_path)
 
@@ -221,19 +223,47 @@ def test_log_and_recipe_lie_beside_the_states(tmp_path):
     assert written == Recipe.from_json({**recipe.to_json(), "epochs": 3})
 
 
+def test_the_seconds_of_an_epoch_are_those_at_its_end(tmp_path):
+    recipe = dataclasses.replace(small(Recipe()), batch_size=24)  # an epoch is one step
+    run("resnet20", recipe, folder=tmp_path, epochs=2)
+    with (tmp_path / "log.csv").open(newline="") as file:
+        first, second = (float(row["seconds"]) for row in csv.DictReader(file))
+    assert 0 < first < second
+
+
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     with pytest.raises(OutputError, match="cannot be made"):
         run("resnet20", small(Recipe()), folder=tmp_path / "absent" / "run")
 
 
-def test_starting_again_needs_force_and_clears(tmp_path):
-    start_again(tmp_path / "absent", force=False)
+def test_a_run_that_has_not_ended_is_in_the_way_of_another(tmp_path):
+    check_ended(tmp_path / "absent")
     run("resnet20", small(Recipe()), folder=tmp_path)
     with pytest.raises(OutputError, match="--resume, or start again by --force"):
-        start_again(tmp_path, force=False)
-    start_again(tmp_path, force=True)
-    assert states(tmp_path) == []
-    clear_states(tmp_path)
+        check_ended(tmp_path)
+
+
+def test_another_run_removes_an_earlier_ones_state_once_it_begins(tmp_path):
+    recipe = small(Recipe())
+    run("resnet20", recipe, folder=tmp_path)
+    kept = states(tmp_path)
+    other = dataclasses.replace(recipe, augment=Augment(shift=32))
+    with pytest.raises(RecipeError, match="shift is 32 pixels"):
+        run("resnet20", other, folder=tmp_path, earlier="remove")
+    assert states(tmp_path) == kept
+    other = dataclasses.replace(recipe, learning_rate=0.01)
+    again = run("resnet20", other, folder=tmp_path, earlier="remove", epochs=1)
+    assert states(tmp_path)[-1].stem == "state-00000003"
+    assert equal(again, run("resnet20", other, epochs=1))
+
+
+def test_another_precision_than_the_runs_is_refused(tmp_path):
+    recipe = small(Recipe())
+    with pytest.raises(Killed):
+        run("resnet20", recipe, folder=tmp_path, kill_at=4)
+    with pytest.raises(RecipeError, match=r"precision bf16: the run that is continued is in fp32"):
+        run("resnet20", recipe, folder=tmp_path, precision="bf16")
+    run("resnet20", recipe, folder=tmp_path, precision="fp32")
 
 
 @pytest.mark.slow

@@ -262,6 +262,13 @@ def test_an_argument_that_the_data_decides_is_refused_with_both_values():
         train("digits", network="lenet5", arguments={"num_classes": 3})
 
 
+@pytest.mark.parametrize("small_images", [0.0, 0.4])
+def test_steps_of_one_image_are_refused_where_nothing_is_left_to_normalise_over(small_images):
+    recipe = Recipe(batch_size=1, small_images=small_images, epochs=1)
+    with pytest.raises(RecipeError, match=r"resnet18 normalises over a batch.*batch_size of 2"):
+        train("digits", network="resnet18", input_size=32, recipe=recipe)
+
+
 def test_a_training_that_diverges_is_refused_saying_what_to_change():
     recipe = Recipe(learning_rate=100.0, warmup=0.0)
     with pytest.raises(RecipeError, match=r"diverged: .* lower learning_rate"):

@@ -51,6 +51,7 @@ def test_a_trial_leaves_network_and_random_numbers_as_they_were(monkeypatch):
     [
         (100, {"train": 100}, 9),  # 95 s for epochs of 10 steps of 1 s
         (1000, {"train": 100}, 95),
+        (1e9, {"train": 100}, 100_000),  # a recipe's most
         (100, {"train": 109}, 9),
         (100, {"train": 100, "test": 300}, 8),  # 300 images at 1/30 s
         (100, {"train": 100, "val": 300}, 4),  # 10 s an epoch on top

@@ -233,7 +233,7 @@ def _predict_on_ray(
     top: int,
     force: bool,
 ) -> None:
-    from convforge.ray_prediction import predict_on_ray, remove_parts  # noqa: PLC0415  (slow)
+    from convforge.ray_prediction import predict_on_ray  # noqa: PLC0415  (slow)
 
     if output is None or form not in {None, Format.PARQUET}:
         raise OutputError(
@@ -243,11 +243,16 @@ def _predict_on_ray(
     if GIVEN in paths:
         raise DataError("predict --engine ray: other machines read files; name some, instead of -")
     names = open_paths(paths).names
-    if force:
-        remove_parts(output)
     started = time.perf_counter()
     with console.progress_bar("starting Ray") as progress:
-        done = predict_on_ray(file, names, output, top=top, progress=progress)
+        done = predict_on_ray(
+            file,
+            names,
+            output,
+            top=top,
+            earlier="remove" if force else "continue",
+            progress=progress,
+        )
     answered = done.count - done.found
     speed = answered / (time.perf_counter() - started)
     before = f", {done.found:,} of them before" if done.found else ""

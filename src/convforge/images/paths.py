@@ -33,12 +33,17 @@ GIVEN = "-"  # path of the image that the caller has read
 
 
 def open_paths(paths: Sequence[str], *, given: bytes | None = None) -> Split:
-    """The images of all `paths`, each once, named as their paths say; labels are 0.
+    """The images of all `paths`, each file once, named as its first path says; labels are 0.
 
     `given` are the bytes of the image file that the path "-" stands for. Raises DataError where a
     folder has no images or cannot be read, or a pattern matches nothing.
     """
-    names = tuple(dict.fromkeys(name for path in paths for name in _expand(path)))
+    found: dict[str, str] = {}
+    for path in paths:
+        for name in _expand(path):
+            place = name if name == GIVEN else os.path.abspath(name)  # noqa: PTH100  (links stay)
+            found.setdefault(place, name)
+    names = tuple(found.values())
     reader = FileReader()
 
     def read(index: int) -> NDArray[np.uint8]:

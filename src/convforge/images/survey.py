@@ -48,15 +48,14 @@ def sentences(record: Mapping[str, Any]) -> Iterator[str]:
         names = listing(one["name"] for one in record["listed"])
         yield f"{bad} image{'s' * (bad != 1)} cannot be used ({parts}): {names}"
     duplicates = record["duplicates"]
+    telling = min(record["crop"]) >= TELLING
     for kind, exact in (("the same file", True), ("nearly the same picture", False)):
-        if count := duplicates["exact" if exact else "near"]:
+        if (exact or telling) and (count := duplicates["exact" if exact else "near"]):
             pairs = [pair for pair in duplicates["pairs"] if pair["exact"] is exact]
             named = listing(f"{pair['name']} is {pair['train_name']}" for pair in pairs[:3])
             held_out = "1 held-out image is" if count == 1 else f"{count} held-out images are"
             yield f"{held_out} in train too, {kind}: {named or 'not listed'}"
-    if min(record["crop"]) < TELLING:
-        return
-    for part in duplicates["alike"]:
+    for part in duplicates["alike"] if telling else ():
         yield (
             f"many images of {part} look like one of train: the split leaks, or the pictures are "
             "too alike for that to say anything"

@@ -8,6 +8,7 @@ Its state is all that a step changes: the network, its optimisers and the averag
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 from collections import defaultdict
 from dataclasses import dataclass
@@ -268,6 +269,28 @@ def small_size(net: ConvNet) -> tuple[int, int]:
         max(_MULTIPLE, round(side * SMALL / _MULTIPLE) * _MULTIPLE) for side in net.input_shape[1:]
     )
     return height, width
+
+
+def check_batch(net: ConvNet, recipe: Recipe, *, count: int, team: Team = ALONE) -> None:
+    """Refuse steps that leave batch normalisation a single value a channel, which has no deviation.
+
+    So do maps of one pixel of a batch of one image, which is looked for without arithmetic, on the
+    meta device. `count` images are trained on. Raises RecipeError.
+    """
+    if min(recipe.batch_size, count) // team.size > 1:
+        return
+    trial = copy.deepcopy(net).to("meta").train()
+    if recipe.batch_norm == "frozen":
+        freeze_normalization(trial)
+    height, width = small_size(net) if recipe.small_images else net.input_shape[1:]
+    try:
+        trial.weighted_logits(torch.empty(1, net.input_shape[0], height, width, device="meta"))
+    except ValueError:  # torch's, of its own check
+        raise RecipeError(
+            f"{net.name} normalises over a batch, and one image of {width}x{height} pixels leaves "
+            "one value a channel; take a batch_size of 2 or more (and as many images), or a larger "
+            "input_size"
+        ) from None
 
 
 def _check_small_images(net: ConvNet) -> None:

@@ -106,7 +106,7 @@ class Recipe:
         Raises RecipeError for a field that does not exist and for a value out of range.
         """
         known = [one.name for one in dataclasses.fields(cls)]
-        unknown = sorted(set(fields) - set(known))
+        unknown = sorted(set(fields) - set(known), key=str)
         if unknown:
             raise RecipeError(
                 f"recipe: there is no field {unknown[0]!r}; the fields are {', '.join(known)}"

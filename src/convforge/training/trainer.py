@@ -15,23 +15,24 @@ import torch
 
 from convforge.card import Card
 from convforge.classifier import Classifier
-from convforge.errors import NetworkError, RecipeError
+from convforge.errors import RecipeError
 from convforge.evaluation import measure
 from convforge.images import source
 from convforge.images.cache import Cache
 from convforge.images.decoding import MAX_BAD
 from convforge.images.survey import survey
-from convforge.networks.catalog import create, entry
+from convforge.networks.catalog import entry
 from convforge.networks.weights import find, load_weights
 from convforge.prediction import softmax
 from convforge.pretrained import preprocessing
 from convforge.training.allocation import kept_memory
 from convforge.training.blending import SHARES, blend
+from convforge.training.creation import check_net, create_for
 from convforge.training.distributed import join
 from convforge.training.finetune import fit_head, set_aside
 from convforge.training.fitting import fit, total_steps
-from convforge.training.journal import open_journal
-from convforge.training.learner import Learner
+from convforge.training.journal import Earlier, open_journal
+from convforge.training.learner import Learner, check_batch
 from convforge.training.limit import Limit
 from convforge.training.machine import Machine, fast_kernels
 from convforge.training.measuring import Measured, logits_of, right_answers
@@ -75,6 +76,7 @@ def train(
     device: str = "auto",
     precision: str = "auto",
     folder: Path | None = None,
+    earlier: Earlier = "continue",
     save_every: float = 60.0,
     logger: Logger | None = None,
     measured: Callable[[Measured], None] | None = None,
@@ -100,7 +102,8 @@ def train(
     products, "fp32" or "bf16", "auto" what a few measured steps find faster.
 
     `folder` keeps the run: its state every `save_every` seconds and after each epoch, and its log.
-    The state of the same run there is continued; Ctrl-C and SIGTERM save it and raise Interrupted.
+    The state of an `earlier` run there is continued, if it is the same run, or removed once all is
+    well and the first step comes. Ctrl-C and SIGTERM save the state and raise Interrupted.
     `logger` is told of the run's start and of every epoch (`loggers`); its end is the caller's.
     `measured` is given what was read and answered in the end, as `save_report` takes it.
     Started by `torchrun`, all processes train together, and the first one writes.
@@ -119,8 +122,9 @@ def train(
     images = _open(data, weights=weights, seed=recipe.seed, progress=progress)
     with join(device) as team, torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        net = _create(network, images, {"input_size": input_size, **(arguments or {})})
-        _check_shift(recipe, input_shape=net.input_shape)
+        net = create_for(images, network, arguments or {}, input_size=input_size)
+        check_net(net, recipe, tune=tune)
+        check_batch(net, recipe, count=len(images.splits["train"]), team=team)
         decoded, preprocess = read_pixels(
             images,
             input_shape=net.input_shape,
@@ -132,17 +136,17 @@ def train(
         )
         with _well_set(net, device=device, batch_size=recipe.batch_size):
             trial = Trial(net, decoded, preprocess=preprocess, team=team)
-            earlier = None if folder is None else read_identity(folder)
-            machine = _machine(trial, recipe, earlier, device=device, precision=precision)
+            before = read_identity(folder) if folder and earlier == "continue" else None
+            machine = _machine(trial, recipe, before, device=device, precision=precision)
             card = _card(net, images, weights=weights, preprocess=preprocess, recipe=recipe)
             net.to(device)
             metrics = {} if weights is None else _fit_head(net, decoded, card, progress=progress)
             until = None if time_limit is None else started + time_limit
-            recipe, limit = _fitting(until, trial, recipe, earlier, machine=machine, least=least)
+            recipe, limit = _fitting(until, trial, recipe, before, machine=machine, least=least)
             card = dataclasses.replace(card, recipe=recipe.to_json())
             learner = Learner(net, recipe=recipe, preprocess=preprocess, machine=machine, team=team)
             if tune == "all":
-                kept = folder, save_every, logger, limit
+                kept = folder, earlier, save_every, logger, limit
                 metrics |= _fit(learner, decoded, card, metrics, kept, progress=progress)
             metrics |= _measure(learner, decoded, images, measured=measured)
     metrics["seconds"] = round(time.perf_counter() - started, 3)
@@ -178,7 +182,7 @@ def _fit(
     decoded: Mapping[str, Decoded],
     card: Card,
     metrics: Mapping[str, Any],
-    kept: tuple[Path | None, float, Logger | None, Limit | None],
+    kept: tuple[Path | None, Earlier, float, Logger | None, Limit | None],
     *,
     progress: Progress | None,
 ) -> dict[str, Any]:
@@ -191,18 +195,16 @@ def _fit(
     def right(net: ConvNet) -> NDArray[np.bool_]:
         return right_answers(net, decoded["val"], preprocess=card.preprocess, team=learner.team)
 
-    identity = {
-        "network": card.network,
-        "arguments": card.arguments,
-        "recipe": card.recipe,
-        "data": {key: card.data.get(key) for key in ("fingerprint", "split", "weights")},
-        "machine": learner.machine.to_json(),
-    }
-    folder, save_every, logger, limit = kept
+    folder, earlier, save_every, logger, limit = kept
     if limit is not None and "head" in metrics:
         limit.looks += len(SHARES)
     with open_journal(
-        folder, identity=identity, save_every=save_every, team=learner.team, logger=logger
+        folder,
+        identity=_identity(card, learner.machine),
+        earlier=earlier,
+        save_every=save_every,
+        team=learner.team,
+        logger=logger,
     ) as journal:
         course = fit(
             learner,
@@ -227,6 +229,17 @@ def _fit(
     return found
 
 
+def _identity(card: Card, machine: Machine) -> dict[str, Any]:
+    """What must be equal in a run that continues."""
+    return {
+        "network": card.network,
+        "arguments": card.arguments,
+        "recipe": card.recipe,
+        "data": {key: card.data.get(key) for key in ("fingerprint", "split", "weights")},
+        "machine": machine.to_json(),
+    }
+
+
 @contextlib.contextmanager
 def _well_set(net: ConvNet, *, device: str, batch_size: int) -> Iterator[None]:
     """Within, memory, threads and kernels are set for training."""
@@ -244,7 +257,14 @@ def _machine(
 ) -> Machine:
     """How steps are computed: as a run that is continued did, else as is fastest."""
     if earlier is not None:
-        return Machine.from_json(earlier["machine"], device=device)
+        machine = Machine.from_json(earlier["machine"], device=device)
+        if precision not in {"auto", machine.precision}:
+            raise RecipeError(
+                f"precision {precision}: the run that is continued is in {machine.precision}; "
+                "leave it out, or start again in another folder",
+                names=["precision"],
+            )
+        return machine
     return choose_machine(trial, recipe=recipe, device=device, precision=precision)
 
 
@@ -303,17 +323,6 @@ def _check_device(device: str, *, precision: str) -> str:
     return find_device(device)
 
 
-def _create(network: str, images: Images, arguments: Mapping[str, Any]) -> ConvNet:
-    of_data = {"num_classes": len(images.classes), "in_channels": images.channels}
-    taken = [name for name in of_data if name in arguments]
-    if taken:
-        raise NetworkError(
-            f"{network}: {taken[0]} comes from the data, {of_data[taken[0]]} here, and cannot be "
-            f"given as {arguments[taken[0]]!r}; leave it out"
-        )
-    return create(network, **{**of_data, **arguments})
-
-
 def _choose(
     recipe: Recipe | str | Path | None, *, network: str, epochs: int | None, seed: int | None
 ) -> Recipe:
@@ -336,16 +345,6 @@ def _start_from(
         return None
     channels, side, _ = net.input_shape
     return preprocessing(published, input_size=side, channels=channels)
-
-
-def _check_shift(recipe: Recipe, *, input_shape: tuple[int, int, int]) -> None:
-    _, height, width = input_shape
-    shift = recipe.augment.shift
-    if shift >= min(height, width):
-        raise RecipeError(
-            f"augmentation: shift is {shift} pixels; expected less than a side of the network's "
-            f"input, which is {width}x{height}"
-        )
 
 
 def _card(

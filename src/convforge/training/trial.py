@@ -21,6 +21,7 @@ from convforge.training.fitting import steps_an_epoch
 from convforge.training.learner import Batch, Learner
 from convforge.training.limit import FORWARD, SPARE, Costs
 from convforge.training.machine import PLAIN, Machine
+from convforge.training.recipe import RANGES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,4 +116,4 @@ def epochs_within(
             "left; give more time, take a smaller network or input_size, or fewer images",
             names=["input_size"],
         )
-    return max(1, int(epochs))
+    return min(max(1, int(epochs)), int(RANGES["epochs"][1]))

@@ -327,7 +327,8 @@ class _Context:
 
     def __init__(self, library: ctypes.CDLL, pointer: int) -> None:
         self.pointer = pointer
-        weakref.finalize(self, library.cf_destroy, pointer)
+        # Not at the program's end: a daemon thread may still compute in it.
+        weakref.finalize(self, library.cf_destroy, pointer).atexit = False
 
 
 def _data(array: NDArray[Any]) -> int:

@@ -68,7 +68,8 @@ class _Context:
         self.pointer: int | None = _LIBRARY.cf_create()
         if not self.pointer:
             raise MemoryError("not enough memory for one prediction")
-        weakref.finalize(self, _LIBRARY.cf_destroy, self.pointer)
+        # Not at the program's end: a daemon thread may still compute in it.
+        weakref.finalize(self, _LIBRARY.cf_destroy, self.pointer).atexit = False
 
 
 def _context() -> int:

@@ -7,6 +7,7 @@ image has to be decoded.
 
 from __future__ import annotations
 
+import math
 import threading
 import weakref
 from functools import cached_property
@@ -232,11 +233,13 @@ class Runtime:
                 f"{self.path}: has no Grad-CAM, for its layers do not end in a head that is known "
                 "as one and computes with float32; occlusion does without"
             )
+        # Before C, whose numbers have 32 bits: ctypes drops the others.
+        outputs = math.prod(self.output_shape)
+        if index not in range(outputs):
+            raise InputError(f"{self.path}: has no logit {index}; they are 0 to {outputs - 1}")
         heat = np.empty(self.grad_cam_shape, np.float32)
-        if self._library.cf_grad_cam(self._context(), _data(x), index, _data(heat)):
-            raise InputError(
-                f"{self.path}: has no logit {index}; they are 0 to {self.output_shape[1] - 1}"
-            )
+        status = self._library.cf_grad_cam(self._context(), _data(x), int(index), _data(heat))
+        assert status == 0, "there are a head and such a logit"
         return heat
 
     def selftest(self) -> None:
@@ -297,8 +300,10 @@ class Runtime:
 
     def _create(self) -> int:
         level = None if self._level is None else self._level.encode()
-        # 0 means the artifact's own number in C; here nobody can have meant that.
-        threads = 0 if self._threads is None else self._threads or -1
+        # 0 means the artifact's own number in C, and ctypes drops all but 32 bits; here nobody can
+        # have meant that.
+        wish = self._threads
+        threads = 0 if wish is None else wish if 0 < wish < 1 << 31 else -1
         context = self._library.cf_create_with(level, threads)
         if not context:
             wanted = [] if self._level is None else [f"at level {self._level!r}"]

@@ -11,11 +11,20 @@ from convforge.compiler.backend.package import save_artifact
 from convforge.compiler.backend.target import native
 from convforge.compiler.ir.graph import Graph, Node
 from convforge.compiler.pipeline import compile_graph
+from convforge.runtime import Runtime
+
+
+def save(path, graph, **options):
+    """A graph, compiled for this machine."""
+    built = compile_graph(graph, target=native(), **options).built
+    assert built is not None
+    save_artifact(built.path, path)
+    return path
 
 
 @pytest.fixture(scope="module")
 def wide_file(tmp_path_factory):
-    """An artifact of one convolution and a sum, of milliseconds and megabytes; two threads."""
+    """An artifact of one convolution and a mean, of milliseconds and megabytes; two threads."""
     draw = np.random.default_rng(0).standard_normal
     window = {"stride": (1, 1), "dilation": (1, 1), "padding": (1, 1, 1, 1), "groups": 1}
     nodes = (
@@ -24,11 +33,7 @@ def wide_file(tmp_path_factory):
     )
     constants = {"w": draw((32, 3, 3, 3), np.float32)}
     graph = Graph("x", (1, 3, 500, 500), nodes, constants, "y")
-    built = compile_graph(graph, target=native(), threads=2).built
-    assert built is not None
-    path = tmp_path_factory.mktemp("wide") / "wide.so"
-    save_artifact(built.path, path)
-    return path
+    return save(tmp_path_factory.mktemp("wide") / "wide.so", graph, threads=2)
 
 
 # ------------------------------------------------------------------------------------- the end
@@ -65,3 +70,18 @@ def test_a_program_may_end_while_a_thread_computes(wide_file, python, module, tm
     program = "import sys, threading\nimport numpy as np\n" + (WHEEL if module else RUNTIME) + ENDS
     for _ in range(3):
         assert python(program, tmp_path if module else wide_file) == "ends\n"
+
+
+# ------------------------------------------------------------------------------ compiled again
+
+
+def test_an_artifact_that_is_compiled_again_is_another(tmp_path):
+    x = np.float32([[1, 2, 3]])
+    runtimes = []
+    for factor in (1, 2, 3):
+        weight = np.float32([[factor, 0, 0], [0, 0, factor]])
+        graph = Graph("x", (1, 3), (Node("y", "linear", ("x", "w")),), {"w": weight}, "y")
+        path = save(tmp_path / "same.so", graph)
+        runtimes += [(factor, Runtime(path)), (factor, Runtime(path))]
+    for factor, runtime in runtimes:
+        np.testing.assert_array_equal(runtime.run(x), [[factor, 3 * factor]])

@@ -8,6 +8,7 @@ image has to be decoded.
 from __future__ import annotations
 
 import math
+import os
 import threading
 import weakref
 from functools import cached_property
@@ -23,8 +24,7 @@ from convforge.prediction import top_predictions
 
 if TYPE_CHECKING:
     import ctypes
-    from collections.abc import Callable, Iterable, Sequence
-    from concurrent.futures import ThreadPoolExecutor
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from os import PathLike
 
     from numpy.typing import NDArray
@@ -69,7 +69,7 @@ class Runtime:
         self._library = open_library(self.path)
         self._level = level
         self._threads = 1 if workers > 1 and threads is None else threads
-        self._pool = _pool(self, workers) if workers > 1 else None
+        self._pool = _Pool(workers) if workers > 1 else None
         self._local = threading.local()
         self.input_shape = shape_of(self._library.cf_input_shape())
         self.output_shape = shape_of(self._library.cf_output_shape())
@@ -318,13 +318,27 @@ class Runtime:
         return int(context)
 
 
-def _pool(owner: Runtime, workers: int) -> ThreadPoolExecutor:
-    """Threads that go with their owner."""
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  (start-up is measured)
+class _Pool:
+    """Threads that go with it. A process that was forked has none of them, and starts its own."""
 
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="convforge")
-    weakref.finalize(owner, pool.shutdown, wait=False)
-    return pool
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._start()
+
+    def _start(self) -> None:
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  (start-up is measured)
+
+        self._process = os.getpid()
+        pool = ThreadPoolExecutor(self._workers, thread_name_prefix="convforge")
+        self._end = weakref.finalize(self, pool.shutdown, wait=False)
+        self._map = pool.map
+
+    def map(self, *arguments: Any) -> Iterator[Any]:
+        """As the builtin `map`, several at a time."""
+        if self._process != os.getpid():
+            self._end.detach()  # the other process's lock might be held for ever
+            self._start()
+        return self._map(*arguments)
 
 
 class _Context:

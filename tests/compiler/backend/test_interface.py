@@ -324,3 +324,47 @@ def test_a_c_program_may_have_two_artifacts(compiled_small, make_graph, draw, ba
     subprocess.run(command, cwd=tmp_path, check=True)
     done = subprocess.run(["./two", "./large.so"], cwd=tmp_path, check=False)
     assert done.returncode == 0
+
+
+# Its clock of the day is looked up in this program, and is set back all the time.
+SET_BACK = r"""
+#include "convforge.h"
+#include <stdlib.h>
+#include <time.h>
+
+static time_t today = 1000000;
+
+int timespec_get(struct timespec *now, int base)
+{
+    *now = (struct timespec){today--, 0};
+    return base;
+}
+
+int main(void)
+{
+    struct timespec now;
+    float *input = calloc((size_t)cf_input_floats(), sizeof *input);
+    float *output = calloc((size_t)cf_output_floats(), sizeof *output);
+    int64_t *spent = calloc((size_t)cf_layers(), sizeof *spent);
+    cf_context *context = cf_create();
+    if (!timespec_get(&now, TIME_UTC) || !input || !output || !spent || !context)
+        return 1;
+    if (cf_profile(context, input, output, spent) != CF_OK)
+        return 2;
+    for (int i = 0; i < cf_layers(); i++)
+        if (spent[i] < 0)
+            return 3;
+    return 0;
+}
+"""
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc")
+def test_a_profile_is_of_a_clock_that_nobody_sets(compiled_small, tmp_path):
+    sources, _, built = compiled_small
+    (tmp_path / "net.so").write_bytes(built.read_bytes())
+    (tmp_path / "convforge.h").write_bytes(sources["convforge.h"])
+    (tmp_path / "main.c").write_text(SET_BACK)
+    command = ["gcc", "-std=gnu11", "-Wall", "-Werror", "main.c", "./net.so", "-o", "main"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    assert subprocess.run(["./main"], cwd=tmp_path, check=False).returncode == 0

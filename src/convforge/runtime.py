@@ -20,7 +20,7 @@ import numpy as np
 from convforge.card import Card
 from convforge.errors import ArtifactError, DataError, InputError
 from convforge.library import layers_of, open_library, shape_of
-from convforge.prediction import top_predictions
+from convforge.prediction import is_array, kind_of, top_predictions
 
 if TYPE_CHECKING:
     import ctypes
@@ -124,7 +124,7 @@ class Runtime:
         self, image: str | Path | Image.Image | NDArray[np.uint8], *, top: int = 5
     ) -> list[Prediction]:
         """The `top` most probable classes of one image, a path, Pillow image or uint8 [H, W, 3]."""
-        from convforge.images.decode import decode  # noqa: PLC0415  (Pillow)
+        from convforge.images.picture import decode  # noqa: PLC0415  (Pillow)
 
         return top_predictions(self.probabilities([decode(image)])[0], self.classes, top=top)
 
@@ -158,10 +158,10 @@ class Runtime:
                 f"{self.path}: takes {list(self.input_shape)} and gives {list(self.output_shape)}, "
                 "no logits of one image; use `run`"
             )
-        if x.dtype != np.float32 or x.ndim != 4 or list(x.shape[1:]) != image:
+        if not is_array(x, np.float32, ndim=4) or list(x.shape[1:]) != image:
             raise InputError(
-                f"logits: expected float32 [N, {', '.join(map(str, image))}], got {x.dtype} "
-                f"{list(x.shape)}; `preprocess` makes it from an image"
+                f"logits: expected float32 [N, {', '.join(map(str, image))}], got "
+                f"{kind_of(x)}; `preprocess` makes it from an image"
             )
         inputs = np.ascontiguousarray(x)
         result = np.empty((len(inputs), self.output_shape[1]), np.float32)
@@ -256,18 +256,18 @@ class Runtime:
             )
 
     def _tensor(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        if x.dtype != np.float32 or x.shape != self.input_shape:
+        if not is_array(x, np.float32, ndim=len(self.input_shape)) or x.shape != self.input_shape:
             raise InputError(
-                f"run: expected float32 {list(self.input_shape)}, got {x.dtype} {list(x.shape)}; "
+                f"run: expected float32 {list(self.input_shape)}, got {kind_of(x)}; "
                 "compile the model for the shape that it is to take"
             )
         return np.ascontiguousarray(x)
 
     def _size(self, image: NDArray[np.uint8]) -> tuple[int, int]:
         """Height and width of an image that the preprocessing takes; raises DataError else."""
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        if not is_array(image, np.uint8, ndim=3) or image.shape[2] != 3 or not image.size:
             raise DataError(
-                f"an image of {image.dtype} {list(image.shape)}; expected RGB pixels, uint8 "
+                f"an image of {kind_of(image)}; expected RGB pixels, uint8 "
                 "[H, W, 3]; `predict` takes other kinds of images"
             )
         height, width = image.shape[:2]

@@ -34,7 +34,7 @@ def test_training_saves_a_classifier_and_says_where_and_how_good(train, photos):
     assert result.code == 0, result.err
     assert result.err == ""
     lines = result.out.splitlines()
-    assert lines[0].startswith(f"lenet5_relu on {photos}, 2 classes, 1 epochs in ")
+    assert lines[0].startswith(f"lenet5_relu on {photos}, 2 classes, 1 epoch in ")
     assert lines[1].startswith("test: ")
     assert "95 % interval" in lines[1]
     assert lines[2].startswith(f"saved as {file}, ")
@@ -174,12 +174,14 @@ def test_a_networks_own_arguments_reach_it(train, photos, cli, tmp_path):
         (["-n", "lenet5_rleu"], ["no network is named 'lenet5_rleu'", "did you mean lenet5_relu"]),
         (["-n", "lenet5", "--epochs", "0"], ["epochs is 0", "from 1"]),
         (["-n", "lenet5", "--epochs", "many"], ["epochs is 'many'", "a whole number"]),
-        (["-n", "lenet5", "--opt", "sdg"], ["optimizer is 'sdg'", "sgd, momentum"]),
+        (["-n", "lenet5", "--opt", "sdg"], ["recipe: --opt is 'sdg'", "sgd, momentum"]),
         (["-n", "lenet5", "--recipe", "quick"], ["recipe 'quick'", "fast, paper"]),
         (["-n", "lenet5", "--set", "width=2"], ["takes no argument 'width'"]),
         (["-n", "lenet5", "--set", "width"], ["--set width: expected NAME=VALUE"]),
         (["-n", "lenet5", "--input-size", "9"], ["9x9 pixels", "the smallest that works is"]),
         (["-n", "lenet5", "--weights", "absent.pth"], ["absent.pth"]),
+        (["-n", "lenet5", "--head-only"], ["--head-only fits the last layer to --weights"]),
+        (["-n", "lenet5", "-o", "z.so"], ["z.so: a classifier", "name it z.safetensors"]),
     ],
 )
 def test_training_refuses_what_cannot_be(refused, tmp_path, options, words):
@@ -286,7 +288,7 @@ def test_the_part_to_evaluate_on_can_be_named(cli, classifier_file):
 
 
 def test_classes_that_the_classifier_lacks_are_refused(refused, classifier_file, photos):
-    refused("evaluate", classifier_file, photos, words=["dark, light not among the 10 classes"])
+    refused("evaluate", classifier_file, photos, words=["not trained on: dark, light; its 10"])
 
 
 def test_a_classifier_that_was_cut_in_half_is_refused(refused, classifier_file, tmp_path):

@@ -5,8 +5,8 @@ import pytest
 
 from convforge import images
 from convforge.errors import DataError
-from convforge.images.decode import decode
 from convforge.images.decoding import decode_part
+from convforge.images.picture import decode
 from convforge.images.preprocess import Preprocess
 
 ROWS = ["a/0.png,cat", "a/1.png,dog", "a/2.png,cat", "b/0.png,dog", "b/1.png,cat"]

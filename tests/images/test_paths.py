@@ -71,3 +71,21 @@ def test_names_below_a_folder_are_read_there_and_called_as_they_are(tmp_path):
     with pytest.raises(DataError, match=r"^in/b\.png: ") as caught:
         part.load(1)
     assert str(tmp_path) not in str(caught.value)
+
+
+def test_the_callers_image_is_the_path_of_a_dash(photos):
+    content = (photos / "b.png").read_bytes()
+    part = open_paths(["-", str(photos / "b.png")], given=content)
+    assert part.names[0] == "-"
+    assert np.array_equal(part.load(0), part.load(1))
+    with pytest.raises(DataError, match="standard input: is not an image"):
+        open_paths(["-"], given=b"letter").load(0)
+
+
+def test_a_file_may_be_called_like_an_address(photos, monkeypatch):
+    monkeypatch.chdir(photos)
+    (photos / "data:").mkdir()
+    (photos / "b.png").rename(photos / "data:" / "b.png")
+    assert open_paths(["data:/b.png"]).load(0).shape == (3, 4, 3)
+    with pytest.raises(DataError, match=r"data:/c\.png: is an address"):
+        open_paths(["data:/c.png"])

@@ -4,6 +4,7 @@ import json
 import pickle
 import shutil
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ import pytest
 from convforge import images
 from convforge.errors import DataError
 from convforge.images import open_for_evaluation
-from convforge.images.decode import decode
 from convforge.images.decoding import decode_images
+from convforge.images.picture import decode
 from convforge.images.preprocess import Preprocess
 
 FLAT_TREE = {"cat": 10, "dog": 6, "emu": 2}
@@ -30,6 +31,12 @@ def refused(uri, message, **arguments):
 
 
 # ---- to train on ----
+
+
+def test_the_package_gives_functions_and_records_also_after_their_modules_are_imported():
+    assert images.decode is decode
+    assert images.Preprocess is Preprocess
+    assert all(not isinstance(getattr(images, name), ModuleType) for name in images.__all__)
 
 
 def test_a_folder_with_parts_keeps_them(build):
@@ -236,7 +243,7 @@ def test_one_class_is_enough_to_evaluate_on(build):
 
 def test_a_class_folder_that_the_classifier_does_not_know_is_named(build):
     root = build({"dog": 1, "fox": 1})
-    with pytest.raises(DataError, match="fox not among the 3 classes of the classifier: cat, dog"):
+    with pytest.raises(DataError, match="was not trained on: fox; its 3 are cat, dog"):
         open_for_evaluation(root, classes=CLASSES)
 
 

@@ -41,7 +41,7 @@ def test_a_survey_counts_and_lists(monkeypatch):
     names = [bad["name"] for bad in record["listed"]]
     assert list(sentences(record)) == [
         "4 images cannot be used (2 of train, 2 of test): " + ", ".join(names),
-        "1 held-out images are in train too, the same file: test/4.png is train/4.png",
+        "1 held-out image is in train too, the same file: test/4.png is train/4.png",
     ]
 
 

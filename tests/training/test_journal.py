@@ -17,7 +17,12 @@ import torch
 from convforge.errors import Interrupted, OutputError, RecipeError
 from convforge.images.augment import Augment
 from convforge.images.dataset import Images, Split
-from convforge.training.journal import clear_states, start_again
+from convforge.images.preprocess import Preprocess
+from convforge.networks.catalog import create
+from convforge.training.fitting import fit
+from convforge.training.journal import clear_states, open_journal, start_again
+from convforge.training.learner import Learner
+from convforge.training.log import read_log
 from convforge.training.recipe import Recipe
 from convforge.training.recipes import find_recipe
 from convforge.training.state import states
@@ -80,6 +85,47 @@ def equal(one, other):
     return all(torch.equal(tensor, expected[name]) for name, tensor in one.net.state_dict().items())
 
 
+class Given:
+    """A limit that says what it is told to, {step: end}."""
+
+    def __init__(self, ends):
+        self.ends = ends
+
+    def begin(self, earlier):
+        pass
+
+    def after_step(self, step, pace):
+        return self.ends.get(step, pace.end)
+
+    def after_epoch(self):
+        pass
+
+
+def fitted(folder, *, ends=None, kill_at=None):
+    """24 images in batches of 8 for 5 epochs, with all that goes by the place in the course."""
+
+    def progress(done, total, message):
+        if done == kill_at:
+            raise Killed
+
+    torch.manual_seed(0)
+    images = stripes(validation=False).splits["train"]
+    recipe = Recipe(epochs=5, batch_size=8, average=0.9, small_images=0.6, seed=1)
+    preprocess = Preprocess(resize=32, crop=(32, 32), mean=(100.0,) * 3, std=(50.0,) * 3)
+    net = create("resnet20", num_classes=3)
+    identity = {"recipe": recipe.to_json(), "data": {}}
+    with open_journal(folder, identity=identity, save_every=0.0) as journal:
+        course = fit(
+            Learner(net, recipe=recipe, preprocess=preprocess),
+            np.stack([images.read(i) for i in range(24)]),
+            images.labels,
+            journal=journal,
+            limit=None if ends is None else Given(ends),
+            progress=progress,
+        )
+    return course, net.state_dict()
+
+
 def small(recipe):
     return Recipe.from_json({**recipe.to_json(), "batch_size": 8})
 
@@ -95,6 +141,26 @@ def test_interrupted_at_five_steps_it_ends_as_if_it_had_not_been(case, tmp_path)
     again = run(network, recipe, folder=tmp_path)
     assert equal(again, whole)
     assert {**again.card.metrics, "seconds": 0} == {**whole.card.metrics, "seconds": 0}
+
+
+def test_a_shortened_run_that_is_interrupted_ends_as_if_it_had_not_been(tmp_path):
+    ends = {4: 9, 7: 11}
+    whole, expected = fitted(tmp_path / "whole", ends=ends)
+    assert (whole.step, whole.history[-1]["end"]) == (11, 11)
+    assert whole.changes == [{"step": 4, "end": 9}, {"step": 7, "end": 11}]
+    for step in (4, 5, 8):  # at a change, after it, after another
+        with pytest.raises(Killed):
+            fitted(tmp_path / "cut", ends=ends, kill_at=step)
+    again, weights = fitted(tmp_path / "cut")
+    assert {**again.to_json(), "seconds": 0} | {"history": 0} == {
+        **whole.to_json(),
+        "seconds": 0,
+    } | {"history": 0}
+    assert all(torch.equal(weights[name], value) for name, value in expected.items())
+    longer = fitted(tmp_path / "longer", ends={4: 9})[1]
+    assert not all(torch.equal(longer[name], value) for name, value in expected.items())
+    rows = read_log(tmp_path / "cut")
+    assert [(row["step"], row.get("end")) for row in rows] == [(3, None), (6, 9), (9, 11), (11, 11)]
 
 
 def test_a_state_that_is_not_of_every_step_is_enough(tmp_path):

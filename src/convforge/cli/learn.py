@@ -15,6 +15,7 @@ from convforge.card import Card
 from convforge.cli import console, tables
 from convforge.cli.options import ArgumentOption, ForceFlag, JsonFlag, arguments_from
 from convforge.errors import InputError, OutputError, RecipeError
+from convforge.file_kinds import SUFFIX, check_classifier_name
 from convforge.files import check_destination
 from convforge.images.corruptions import CORRUPTIONS, Corruption
 from convforge.loading import load
@@ -269,7 +270,8 @@ def _destinations(
 
     The file is refused before the work where it cannot be written or is there.
     """
-    file = output or Path(f"{data_name(data)}.safetensors")
+    file = output or Path(f"{data_name(data)}{SUFFIX}")
+    check_classifier_name(file)
     _check_new(file, force=force, option="--output")
     return file, run or file.with_suffix(".run")
 

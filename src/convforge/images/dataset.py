@@ -81,9 +81,9 @@ class Split:
         unknown = [own[i] for i in np.unique(self.labels) if own[i] not in index]
         if unknown:
             raise DataError(
-                f"{self.name}: {listing(unknown)} not among the {len(classes)} classes of the "
-                f"classifier: {listing(classes)}; rename the class folder, or evaluate a "
-                "classifier that was trained on it"
+                f"part {self.name} has classes that the classifier was not trained on: "
+                f"{listing(unknown)}; its {len(classes)} are {listing(classes)}: rename the class "
+                "folders, or take the data or the classifier that belongs to the other"
             )
         table = np.array([index.get(name, -1) for name in own], dtype=np.int64)
         return replace(self, labels=table[self.labels])

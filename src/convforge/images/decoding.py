@@ -249,7 +249,8 @@ def _check_bad(decoded: Mapping[str, Decoded], *, max_bad: float) -> None:
     more = f"\n  and {len(reasons) - LISTED} more" if len(reasons) > LISTED else ""
     raise DataError(
         f"{len(reasons)} of {total} images cannot be used; repair or remove them, or allow more of "
-        f"a part than max_bad {max_bad:.3g}:{listed}{more}"
+        f"a part than max_bad {max_bad:.3g}:{listed}{more}",
+        names=["max_bad"],
     )
 
 

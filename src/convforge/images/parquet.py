@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from convforge.errors import DataError, PackageError
 from convforge.images.collection import Collection, Entry
-from convforge.images.decode import decode_file, is_grey
+from convforge.images.picture import decode_file, is_grey
 from convforge.images.shards import class_name
 from convforge.images.uri import by_part, expand, read_classes, short_names, split_options
 

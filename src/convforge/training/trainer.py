@@ -26,12 +26,13 @@ from convforge.networks.weights import find, load_weights
 from convforge.prediction import softmax
 from convforge.pretrained import preprocessing
 from convforge.training.allocation import kept_memory
-from convforge.training.blending import blend
+from convforge.training.blending import SHARES, blend
 from convforge.training.distributed import join
 from convforge.training.finetune import fit_head, set_aside
-from convforge.training.fitting import fit
+from convforge.training.fitting import fit, total_steps
 from convforge.training.journal import open_journal
 from convforge.training.learner import Learner
+from convforge.training.limit import Limit
 from convforge.training.machine import Machine, fast_kernels
 from convforge.training.measuring import Measured, logits_of, right_answers
 from convforge.training.pixels import read_pixels
@@ -65,6 +66,7 @@ def train(
     seed: int | None = None,
     recipe: Recipe | str | Path | None = None,
     time_limit: float | None = None,
+    least: float = 1.0,
     weights: str | None = None,
     tune: Literal["all", "head"] = "all",
     input_size: int | None = None,
@@ -83,8 +85,9 @@ def train(
     `data` is what `images.open` takes, or what it gave. `recipe` is a record, a file of one, or
     "fast" (the network's own), "paper" or "tune"; `epochs` and `seed` go over the recipe's. With
     `time_limit`, in seconds, there are as many epochs as fit into it, reading and measuring
-    included, by the time that a few steps take. `input_size` and `arguments` are those of
-    `networks.create`; channels and classes come from the data. `weights` is a tag of published
+    included, by the time that a few steps take; it has to be enough for `least`. Where they take
+    longer later, the run is shortened, and the card says so. `input_size` and `arguments` are those
+    of `networks.create`; channels and classes come from the data. `weights` is a tag of published
     weights or the path of a file, to start from; published ones bring their preprocessing along.
     The last layer is then fitted first, to the frozen rest; with `tune` "all", all layers are tuned
     from there, and what `blending` finds best on "val" (without one, on a tenth that is set aside)
@@ -103,17 +106,17 @@ def train(
     Started by `torchrun`, all processes train together, and the first one writes.
 
     The same data, network, recipe, way of computing (`Machine`, on the card) and number of threads
-    give the same weights to the bit on a processor, also of a run that was interrupted; torch's
-    generator is afterwards as it was before. Raises DataError, NetworkError, WeightsError or
-    RecipeError before the first step, and RecipeError where the loss diverges.
+    give the same weights to the bit on a processor, also of a run that was interrupted, but where a
+    time limit shortened it; torch's generator is afterwards as it was before. Raises DataError,
+    NetworkError, WeightsError or RecipeError before the first step, and RecipeError where the loss
+    diverges.
     """
     started = time.perf_counter()
     _check(network, weights=weights, tune=tune, epochs=epochs, time_limit=time_limit)
     device = _check_device(device, precision=precision)
     recipe = recipe or ("fast" if weights is None else "tune")
     recipe = _choose(recipe, network=network, epochs=epochs, seed=seed)
-    images = source.open(data, progress=progress) if isinstance(data, str | Path) else data
-    images = images if weights is None else set_aside(images, seed=recipe.seed)
+    images = _open(data, weights=weights, seed=recipe.seed, progress=progress)
     with join(device) as team, torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         net = _create(network, images, {"input_size": input_size, **(arguments or {})})
@@ -131,20 +134,28 @@ def train(
             trial = Trial(net, decoded, preprocess=preprocess, team=team)
             earlier = None if folder is None else read_identity(folder)
             machine = _machine(trial, recipe, earlier, device=device, precision=precision)
-            if time_limit is not None:
-                left = time_limit - (time.perf_counter() - started)
-                recipe = _fitting(left, trial, recipe, earlier, machine=machine)
             card = _card(net, images, weights=weights, preprocess=preprocess, recipe=recipe)
             net.to(device)
             metrics = {} if weights is None else _fit_head(net, decoded, card, progress=progress)
+            until = None if time_limit is None else started + time_limit
+            recipe, limit = _fitting(until, trial, recipe, earlier, machine=machine, least=least)
+            card = dataclasses.replace(card, recipe=recipe.to_json())
             learner = Learner(net, recipe=recipe, preprocess=preprocess, machine=machine, team=team)
             if tune == "all":
-                kept = folder, save_every, logger
+                kept = folder, save_every, logger, limit
                 metrics |= _fit(learner, decoded, card, metrics, kept, progress=progress)
             metrics |= _measure(learner, decoded, images, measured=measured)
     metrics["seconds"] = round(time.perf_counter() - started, 3)
     net.to("cpu").to(memory_format=torch.contiguous_format)
     return Classifier(net.eval(), dataclasses.replace(card, metrics=metrics))
+
+
+def _open(
+    data: str | Path | Images, *, weights: str | None, seed: int, progress: Progress | None
+) -> Images:
+    """The images, with some set aside where that is needed to choose between weights."""
+    images = source.open(data, progress=progress) if isinstance(data, str | Path) else data
+    return images if weights is None else set_aside(images, seed=seed)
 
 
 def _fit_head(
@@ -167,7 +178,7 @@ def _fit(
     decoded: Mapping[str, Decoded],
     card: Card,
     metrics: Mapping[str, Any],
-    journal_in: tuple[Path | None, float, Logger | None],
+    kept: tuple[Path | None, float, Logger | None, Limit | None],
     *,
     progress: Progress | None,
 ) -> dict[str, Any]:
@@ -187,7 +198,9 @@ def _fit(
         "data": {key: card.data.get(key) for key in ("fingerprint", "split", "weights")},
         "machine": learner.machine.to_json(),
     }
-    folder, save_every, logger = journal_in
+    folder, save_every, logger, limit = kept
+    if limit is not None and "head" in metrics:
+        limit.looks += len(SHARES)
     with open_journal(
         folder, identity=identity, save_every=save_every, team=learner.team, logger=logger
     ) as journal:
@@ -197,6 +210,7 @@ def _fit(
             decoded["train"].part.labels,
             validate=(lambda net: float(right(net).mean())) if "val" in decoded else None,
             journal=journal,
+            limit=limit,
             progress=progress,
         )
     seen = {
@@ -204,6 +218,9 @@ def _fit(
         "warning": course.warning,
         "machine": learner.machine.to_json(),
     }
+    if course.changes:
+        planned = total_steps(len(decoded["train"].part.labels), learner.recipe)
+        seen["shortened"] = {"steps": course.step, "planned": planned, "changes": course.changes}
     found = {"train": seen, **({"best": course.best} if course.best else {})}
     if "head" in metrics and "val" in decoded:
         found["blend"] = blend(learner.net, head, right=right)
@@ -232,17 +249,25 @@ def _machine(
 
 
 def _fitting(
-    seconds: float,
+    deadline: float | None,
     trial: Trial,
     recipe: Recipe,
     earlier: Mapping[str, Any] | None,
     *,
     machine: Machine,
-) -> Recipe:
-    """The recipe with as many epochs as fit into a time, or as a run has that is continued."""
+    least: float,
+) -> tuple[Recipe, Limit | None]:
+    """With a deadline, the recipe with as many epochs as fit, or as a run has that is continued."""
+    if deadline is None:
+        return recipe, None
+    costs = trial.costs(recipe, machine=machine)
     if earlier is not None:
-        return dataclasses.replace(recipe, epochs=earlier["recipe"]["epochs"])
-    return dataclasses.replace(recipe, epochs=trial.epochs(seconds, recipe, machine=machine))
+        epochs = earlier["recipe"]["epochs"]
+    else:
+        seconds = deadline - time.perf_counter()
+        epochs = trial.epochs(seconds, recipe, costs=costs, least=least)
+    recipe = dataclasses.replace(recipe, epochs=epochs)
+    return recipe, Limit(deadline, costs, recipe=recipe)
 
 
 def _check(
@@ -256,9 +281,15 @@ def _check(
     """Refuse unknown names, and what cannot be given together, before a folder is read."""
     entry(network)
     if time_limit is not None and epochs is not None:
-        raise RecipeError("epochs and time_limit were both given; leave out one of them")
+        raise RecipeError(
+            "epochs and time_limit were both given; leave out one of them",
+            names=["epochs", "time_limit"],
+        )
     if tune == "head" and weights is None:
-        raise RecipeError("tune 'head' fits the last layer to weights; name some, or train all")
+        raise RecipeError(
+            "tune='head' fits the last layer to weights; name some, or train all",
+            names=["tune='head'", "weights"],
+        )
     if weights is not None:
         find(network, weights)
 
@@ -266,7 +297,9 @@ def _check(
 def _check_device(device: str, *, precision: str) -> str:
     """Torch's name of the device; refuses what there is not, before a folder is read."""
     if precision not in PRECISIONS:
-        raise RecipeError(f"precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
+        raise RecipeError(
+            f"precision {precision!r}: expected one of {', '.join(PRECISIONS)}", names=["precision"]
+        )
     return find_device(device)
 
 

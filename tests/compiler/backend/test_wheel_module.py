@@ -14,7 +14,7 @@ from PIL import Image
 from convforge.compiler.backend.package import save_artifact
 from convforge.compiler.backend.package_wheel import save_wheel
 from convforge.compiler.backend.target import find_target
-from convforge.images.decode import FORMATS
+from convforge.images.picture import FORMATS
 from convforge.runtime import Runtime
 
 # What a user does; convforge, torch and (until a path is opened) Pillow stay out of it.

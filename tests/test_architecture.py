@@ -114,6 +114,7 @@ TEST_FILES_OF_NO_MODULE = {
     "test_page_views",
     "test_machines",
     "test_photos",
+    "test_processes",
     "test_public",
     "test_tiny",
 }

@@ -7,6 +7,8 @@ image has to be decoded.
 
 from __future__ import annotations
 
+import math
+import os
 import threading
 import weakref
 from functools import cached_property
@@ -22,8 +24,7 @@ from convforge.prediction import is_array, kind_of, top_predictions
 
 if TYPE_CHECKING:
     import ctypes
-    from collections.abc import Callable, Iterable, Sequence
-    from concurrent.futures import ThreadPoolExecutor
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from os import PathLike
 
     from numpy.typing import NDArray
@@ -68,7 +69,7 @@ class Runtime:
         self._library = open_library(self.path)
         self._level = level
         self._threads = 1 if workers > 1 and threads is None else threads
-        self._pool = _pool(self, workers) if workers > 1 else None
+        self._pool = _Pool(workers) if workers > 1 else None
         self._local = threading.local()
         self.input_shape = shape_of(self._library.cf_input_shape())
         self.output_shape = shape_of(self._library.cf_output_shape())
@@ -232,11 +233,13 @@ class Runtime:
                 f"{self.path}: has no Grad-CAM, for its layers do not end in a head that is known "
                 "as one and computes with float32; occlusion does without"
             )
+        # Before C, whose numbers have 32 bits: ctypes drops the others.
+        outputs = math.prod(self.output_shape)
+        if index not in range(outputs):
+            raise InputError(f"{self.path}: has no logit {index}; they are 0 to {outputs - 1}")
         heat = np.empty(self.grad_cam_shape, np.float32)
-        if self._library.cf_grad_cam(self._context(), _data(x), index, _data(heat)):
-            raise InputError(
-                f"{self.path}: has no logit {index}; they are 0 to {self.output_shape[1] - 1}"
-            )
+        status = self._library.cf_grad_cam(self._context(), _data(x), int(index), _data(heat))
+        assert status == 0, "there are a head and such a logit"
         return heat
 
     def selftest(self) -> None:
@@ -297,8 +300,10 @@ class Runtime:
 
     def _create(self) -> int:
         level = None if self._level is None else self._level.encode()
-        # 0 means the artifact's own number in C; here nobody can have meant that.
-        threads = 0 if self._threads is None else self._threads or -1
+        # 0 means the artifact's own number in C, and ctypes drops all but 32 bits; here nobody can
+        # have meant that.
+        wish = self._threads
+        threads = 0 if wish is None else wish if 0 < wish < 1 << 31 else -1
         context = self._library.cf_create_with(level, threads)
         if not context:
             wanted = [] if self._level is None else [f"at level {self._level!r}"]
@@ -313,13 +318,27 @@ class Runtime:
         return int(context)
 
 
-def _pool(owner: Runtime, workers: int) -> ThreadPoolExecutor:
-    """Threads that go with their owner."""
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  (start-up is measured)
+class _Pool:
+    """Threads that go with it. A process that was forked has none of them, and starts its own."""
 
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="convforge")
-    weakref.finalize(owner, pool.shutdown, wait=False)
-    return pool
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._start()
+
+    def _start(self) -> None:
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  (start-up is measured)
+
+        self._process = os.getpid()
+        pool = ThreadPoolExecutor(self._workers, thread_name_prefix="convforge")
+        self._end = weakref.finalize(self, pool.shutdown, wait=False)
+        self._map = pool.map
+
+    def map(self, *arguments: Any) -> Iterator[Any]:
+        """As the builtin `map`, several at a time."""
+        if self._process != os.getpid():
+            self._end.detach()  # the other process's lock might be held for ever
+            self._start()
+        return self._map(*arguments)
 
 
 class _Context:
@@ -327,7 +346,8 @@ class _Context:
 
     def __init__(self, library: ctypes.CDLL, pointer: int) -> None:
         self.pointer = pointer
-        weakref.finalize(self, library.cf_destroy, pointer)
+        # Not at the program's end: a daemon thread may still compute in it.
+        weakref.finalize(self, library.cf_destroy, pointer).atexit = False
 
 
 def _data(array: NDArray[Any]) -> int:

@@ -25,7 +25,8 @@ def served(monkeypatch, logging_restored):
     """Applications that the command would have answered with."""
     found = []
 
-    def answer(app, listener):
+    def answer(app, listener, *, settings):
+        assert settings is app._service.settings
         found.append(app)
         listener.close()
 
@@ -124,7 +125,7 @@ def test_a_server_imports_no_torch(python, artifact_file, scans):
         "from pathlib import Path\n"
         "from convforge.cli.main import run\n"
         "from convforge.serving import server\n"
-        "def answer(app, listener):\n"
+        "def answer(app, listener, *, settings):\n"
         "    from starlette.testclient import TestClient\n"
         "    client = TestClient(app)\n"
         "    body = Path(sys.argv[2]).read_bytes()\n"

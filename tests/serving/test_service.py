@@ -1,3 +1,5 @@
+from urllib.parse import quote
+
 import pytest
 
 from convforge.compiler.compilation import compile as build
@@ -41,6 +43,19 @@ def test_an_artifact_is_opened_by_its_name(artifact_file):
         assert service.name == "digits"
     with open_service(artifact_file, name="x", settings=Settings(), threads=None) as service:
         assert service.name == "x"
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "org/model", "/", "a%2Fb", "a\nb", "\udcff"])
+def test_a_name_that_no_path_can_have_is_refused(artifact_file, name):
+    with pytest.raises(InputError, match=r"the model's name is .*; expected .* --name"):
+        open_service(artifact_file, name=name, settings=Settings(), threads=1)
+
+
+@pytest.mark.parametrize("name", ["a b", "고양이", "a?b#c", "v1.2"])
+def test_the_model_is_found_by_its_name(artifact_file, make_client, name):
+    with open_service(artifact_file, name=name, settings=Settings(workers=1), threads=1) as service:
+        answer = make_client(service).get(f"/v2/models/{quote(name)}")
+        assert (answer.status_code, answer.json()["name"]) == (200, name)
 
 
 def test_what_is_no_artifact_is_refused(classifier_file, artifact_file, tmp_path):

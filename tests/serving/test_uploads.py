@@ -71,6 +71,15 @@ def test_damaged_forms_are_refused():
     refused(form((b'filename="a.png"', b"")), 400, "cannot be read")
 
 
+@pytest.mark.parametrize("behind", [b"", b"\r\n", b"\r\nepilogue", b" \t\r\nof\r\nlines\r\n"])
+def test_what_stands_behind_the_last_boundary_is_passed_over(behind):
+    part = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nabc'
+    (picture,) = read(request(part + b"\r\n--x--" + behind, kind="multipart/form-data; boundary=x"))
+    assert (picture.name, picture.content) == ("a", b"abc")
+    inside = request(part + b"--x--" + behind, kind="multipart/form-data; boundary=x")
+    refused(inside, 400, "end is missing")
+
+
 def test_more_files_than_the_limit_are_refused():
     parts = [(b'name="file"; filename="a"', b"a")] * 5
     assert len(read(form(*parts[:4]))) == 4

@@ -48,7 +48,10 @@ def serve(
     max_files: Annotated[int, typer.Option(help="Most pictures in a request.")] = 32,
     max_pixels: Annotated[int, typer.Option(help="Largest picture.")] = 50_000_000,
     timeout: Annotated[
-        float, typer.Option(help="Seconds that a request may wait, and its body may take.")
+        float,
+        typer.Option(
+            help="Seconds that a request may wait, and that its head and its body may take."
+        ),
     ] = 10.0,
     model_name: Annotated[
         str | None, typer.Option("--name", help="The model's name; by default the file's.")
@@ -85,7 +88,7 @@ def serve(
         _LOG.info("serving", extra={"model": service.name, "address": address})
         if settings.api_key is None and host not in {"127.0.0.1", "::1", "localhost"}:
             _LOG.warning("other machines may ask without a key; --api-key-file asks for one")
-        answer(create_app(service), listener)
+        answer(create_app(service), listener, settings=settings)
     _LOG.info("ended", extra={"model": service.name})
 
 

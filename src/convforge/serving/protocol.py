@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 INPUT, OUTPUT = "input", "logits"
 _TENSOR = {"name", "shape", "datatype", "data", "parameters"}
+_OUTPUT = {"name", "parameters"}
 _REQUEST = {"id", "inputs", "outputs", "parameters"}
 
 
@@ -85,10 +86,12 @@ def _parse(body: bytes) -> dict[str, Any]:
 def _check_outputs(outputs: object) -> None:
     if outputs is None:
         return
-    tensors = outputs if isinstance(outputs, list) else []
-    names = [one.get("name") if isinstance(one, dict) else one for one in tensors]
+    if not isinstance(outputs, list) or not all(isinstance(one, dict) for one in outputs):
+        raise _refusal("`outputs` is no list of objects; leave it out: this model has one output")
+    names = [one.get("name") for one in outputs]
     if names != [OUTPUT]:
         raise _refusal(f"`outputs` asks for {names}; this model has one, {OUTPUT!r}")
+    _check_names(outputs[0], _OUTPUT, place="the output")
 
 
 def _tensor(request: dict[str, Any], *, shape: tuple[int, ...]) -> NDArray[np.float32]:

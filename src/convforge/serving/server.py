@@ -10,18 +10,21 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from convforge.errors import InputError
+from convforge.serving.connections import Connection, Listener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from starlette.types import ASGIApp
 
+    from convforge.serving.settings import Settings
 
-def listen(host: str, port: int) -> socket.socket:
+
+def listen(host: str, port: int) -> Listener:
     """A socket that listens; port 0 is any that is free. Raises InputError where it cannot."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.create_server((host, port), family=family, backlog=2048)
+        listener = Listener(socket.create_server((host, port), family=family, backlog=2048))
     except (OSError, OverflowError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(
@@ -39,13 +42,19 @@ def address_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def serve(app: ASGIApp, listener: socket.socket) -> None:
+def serve(app: ASGIApp, listener: Listener, *, settings: Settings) -> None:
     """Answer until SIGTERM, which returns, or SIGINT, which raises KeyboardInterrupt.
 
     Then nothing new is accepted, and what was is answered first. The listener is closed.
     """
+
+    class Limited(Connection):
+        timeout_s = settings.timeout_s
+
     config = uvicorn.Config(
         app,
+        loop="asyncio",
+        http=Limited,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -143,8 +143,11 @@ def open_service(
 ) -> Service:
     """The service of an artifact, self-tested; `threads` compute one image.
 
-    Raises InputError where there is no such file, where it is no artifact, or of a bare network.
+    Raises InputError where there is no such file, where it is no artifact, or of a bare network,
+    and for a name that no path can have as one part.
     """
+    name = file.stem if name is None else name
+    _check_name(name)
     if not file.is_file():
         raise InputError(f"{file}: no such file; expected an artifact that `compile` wrote")
     if not is_sealed(file) and not _is_library(file):
@@ -153,7 +156,16 @@ def open_service(
             f"convforge compile {file}"
         )
     runtime = Runtime(file, threads=threads)
-    return Service(runtime, name=name or file.stem, settings=settings)
+    return Service(runtime, name=name, settings=settings)
+
+
+def _check_name(name: str) -> None:
+    """Refuse what /v2/models/NAME/infer would not be found under."""
+    if name in {"", ".", ".."} or "/" in name or "%" in name or not name.isprintable():
+        raise InputError(
+            f"the model's name is {name!r}; expected one part of a URL's path, of letters that can "
+            "be printed, without / and %, and neither . nor ..: choose another with --name"
+        )
 
 
 def _is_library(file: Path) -> bool:

@@ -65,9 +65,15 @@ async def _read_form(request: Request, *, max_files: int) -> list[Picture]:
 
 
 def _check_end(body: bytes, *, kind: str) -> None:
-    """Refuse a form that was cut short: its parser would leave out the last file in silence."""
+    """Refuse a form that was cut short: its parser would leave out the last file in silence.
+
+    The last boundary begins a line; whatever stands behind it is no part (RFC 2046, 5.1.1).
+    """
     boundary = parse_options_header(kind)[1].get(b"boundary")
-    if boundary is not None and not body.rstrip().endswith(b"--" + boundary + b"--"):
+    if boundary is None:
+        return
+    last = b"--" + boundary + b"--"
+    if not body.startswith(last) and b"\r\n" + last not in body:
         raise RequestError("the form is damaged or cut short: its end is missing", status=400)
 
 

@@ -1,0 +1,128 @@
+"""Connections, before a request is one: how many, and how long.
+
+    accepted ── too many open ────────────→ 503, closed
+     └── a request's head ── too slow ────→ closed
+          └── the request: `gate`, `uploads`, `workers`
+
+uvicorn bounds neither. It has asyncio's loop and h11 here, whatever else is installed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import resource
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+MOST = 1024  # open at a time, where the system's limit allows as many
+TELL_EVERY_S = 10.0  # one line in the log for all that were refused meanwhile
+RETRY_S = 1.0  # asyncio's own, after an accept that failed
+
+_BUSY = b'{"error":"the server is busy: it has as many connections as it may; ask again later"}'
+_REFUSAL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
+    b"Connection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(_BUSY), _BUSY)
+)
+_LOG = logging.getLogger("convforge.serving")
+
+
+class Listener(socket.socket):
+    """A listening socket that hands out no more connections than the process can hold.
+
+    A quarter of its file descriptors are left for what requests open.
+    """
+
+    def __init__(self, listening: socket.socket) -> None:
+        family, kind, protocol = listening.family, listening.type, listening.proto
+        super().__init__(family, kind, protocol, fileno=listening.detach())
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._room = MOST if limit == resource.RLIM_INFINITY else min(MOST, limit * 3 // 4)
+        self._refused, self._told, self._failed = 0, float("-inf"), float("-inf")
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """The next connection; BlockingIOError where there is none, or none is taken now."""
+        try:
+            connection, address = super().accept()
+        except BlockingIOError:
+            raise
+        except OSError:
+            # asyncio logs it with its traceback and waits, but before that asks again 2,048 times.
+            if time.monotonic() - self._failed < RETRY_S:
+                raise BlockingIOError from None
+            self._failed = time.monotonic()
+            raise
+        # A new descriptor has the lowest number that is free: so many are open.
+        if connection.fileno() < self._room:
+            return connection, address
+        self._refuse(connection)
+        raise BlockingIOError
+
+    def _refuse(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.settimeout(0)
+            connection.send(_REFUSAL)
+        self._refused += 1
+        if time.monotonic() - self._told >= TELL_EVERY_S:
+            _LOG.warning(
+                "connections are refused: as many are open as may be",
+                extra={"refused": self._refused},
+            )
+            self._refused, self._told = 0, time.monotonic()
+
+
+class Connection(H11Protocol):
+    """One connection; subclasses have its limits.
+
+    It is closed where a request's head is not there `timeout_s` after it began, or after the
+    connection.
+    """
+
+    timeout_s: float
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Its first head has to come now."""
+        super().connection_made(transport)
+        self._head = _Timer(self.loop)
+        self._head.start(self.timeout_s, transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is waited for."""
+        self._head.stop()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """A head may be there with it, or have begun."""
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._head.stop()
+        elif not self._head.runs:  # the next head, or the rest of a body that nobody reads
+            self._head.start(self.timeout_s, self.transport.abort)
+
+
+class _Timer:
+    """Calls once, unless it is stopped before."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._handle: asyncio.TimerHandle | None = None
+
+    @property
+    def runs(self) -> bool:
+        """Whether it was started, and not stopped."""
+        return self._handle is not None
+
+    def start(self, seconds: float, then: Callable[[], None]) -> None:
+        self._handle = self._loop.call_later(seconds, then)
+
+    def stop(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None

@@ -14,7 +14,7 @@ int cf_abi(void)
 
 static size_t cf_memory(int threads)
 {
-    return (size_t)CF_ARENA_BYTES + (size_t)threads * CF_WORKSPACE_BYTES + CF_ALIGNMENT +
+    return (size_t)CF_ARENA_BYTES + (size_t)(size_t)threads * CF_WORKSPACE_BYTES + CF_ALIGNMENT +
            sizeof(float) * CF_OUTPUT_FLOATS + CF_TEST_BYTES;
 }
 
@@ -42,7 +42,7 @@ static cf_context *cf_new(const char *name, int threads)
     const uintptr_t start = (uintptr_t)context->allocation;
     context->arena = (char *)context->allocation + (CF_ALIGNMENT - start % CF_ALIGNMENT);
     context->workspaces = context->arena + CF_ARENA_BYTES;
-    context->result = (float *)(void *)(context->workspaces + threads * CF_WORKSPACE_BYTES);
+    context->result = (float *)(void *)(context->workspaces + (size_t)threads * CF_WORKSPACE_BYTES);
     context->image = (uint8_t *)(context->result + CF_OUTPUT_FLOATS);
     return context;
 }

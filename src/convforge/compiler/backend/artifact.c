@@ -14,7 +14,7 @@ int cf_abi(void)
 
 static size_t cf_memory(int threads)
 {
-    return (size_t)CF_ARENA_BYTES + (size_t)(size_t)threads * CF_WORKSPACE_BYTES + CF_ALIGNMENT +
+    return (size_t)CF_ARENA_BYTES + (size_t)threads * CF_WORKSPACE_BYTES + CF_ALIGNMENT +
            sizeof(float) * CF_OUTPUT_FLOATS + CF_TEST_BYTES;
 }
 

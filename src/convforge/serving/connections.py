@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import resource
 import socket
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -43,8 +43,7 @@ class Listener(socket.socket):
     def __init__(self, listening: socket.socket) -> None:
         family, kind, protocol = listening.family, listening.type, listening.proto
         super().__init__(family, kind, protocol, fileno=listening.detach())
-        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self._room = MOST if limit == resource.RLIM_INFINITY else min(MOST, limit * 3 // 4)
+        self._room = _room()
         self._refused, self._told, self._failed = 0, float("-inf"), float("-inf")
 
     def accept(self) -> tuple[socket.socket, Any]:
@@ -76,6 +75,16 @@ class Listener(socket.socket):
                 extra={"refused": self._refused},
             )
             self._refused, self._told = 0, time.monotonic()
+
+
+def _room() -> int:
+    """The number from which on a descriptor is one too many."""
+    try:
+        import resource  # noqa: PLC0415  (Windows has none, and no low numbers)
+    except ImportError:
+        return sys.maxsize
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return MOST if limit == resource.RLIM_INFINITY else min(MOST, limit * 3 // 4)
 
 
 class Connection(H11Protocol):

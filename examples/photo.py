@@ -11,6 +11,7 @@ from pathlib import Path
 
 import convforge as cf
 from convforge.cli import console, tables
+from convforge.errors import InputError
 
 
 def shipped():
@@ -23,4 +24,7 @@ def shipped():
 with console.progress_bar("loading") as progress:
     classifier = cf.load_pretrained("efficientnet_lite0", progress=progress)
 for path in sys.argv[1:] or shipped():
-    console.show(*tables.predictions(Path(path).name, classifier.predict(path, top=3)))
+    try:
+        console.show(*tables.predictions(Path(path).name, classifier.predict(path, top=3)))
+    except InputError as error:
+        sys.exit(f"error: {error}")

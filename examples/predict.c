@@ -1,8 +1,9 @@
 /* Calls an artifact from C: reads an image, prints the probability of each class.
 
-       cc -std=c11 -Wall examples/predict.c ./digits.so -o predict
+       cc -std=c11 -Wall examples/predict.c -L. -l:digits.so '-Wl,-rpath,$ORIGIN' -o predict
        ./predict scan.ppm
 
+   The program finds digits.so beside itself ($ORIGIN), wherever it is called from.
    The image is a binary PPM of 8 bits (P6), of any size: the artifact resizes it, as it was trained.
    Nothing is linked but the artifact itself; the class names are in the JSON that cf_card() gives. */
 #include <stdint.h>

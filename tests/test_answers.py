@@ -1,6 +1,7 @@
 """Many images, answered in order and written as answers come."""
 
 import json
+import os
 import threading
 
 import numpy as np
@@ -106,3 +107,14 @@ def test_parquet_is_written_in_groups(tmp_path, monkeypatch):
     rows = file.read().to_pylist()
     assert rows[1] == {"image": "c.png", "error": BAD.error, "predictions": None}
     assert rows[2]["predictions"] == CAT.to_json()["predictions"]
+
+
+def test_a_name_that_is_no_utf_8_is_written_with_its_bytes(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    name = os.fsdecode(b"caf\xe9.png")
+    prediction = Prediction(name, 0, 1.0)
+    answers = [Answer(image=name, predictions=(prediction,)), Answer(image="b", error=name)]
+    save_parquet(tmp_path / "a.parquet", answers)
+    first, second = parquet.read_table(tmp_path / "a.parquet").to_pylist()
+    assert first["image"] == first["predictions"][0]["label"] == "caf\\udce9.png"
+    assert second["error"] == "caf\\udce9.png"

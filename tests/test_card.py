@@ -37,6 +37,17 @@ def test_the_same_card_gives_the_same_text_whatever_the_order_of_its_fields():
     assert turned.dumps() == CARD.dumps()
 
 
+def test_it_says_what_was_trained_for_how_long_and_whether_it_was_shortened():
+    def trained(metrics):
+        return dataclasses.replace(CARD, metrics=metrics).trained
+
+    assert trained({}) == "the last layer"
+    assert trained({"train": {}}) == "3 epochs"
+    shortened = {"steps": 1200, "planned": 3000, "changes": [{"step": 9, "end": 1200}]}
+    said = "3 epochs shortened by the time limit to 1,200 of 3,000 steps"
+    assert trained({"train": {"shortened": shortened}}) == said
+
+
 @given(
     classes=st.lists(st.text(), min_size=1, unique=True),
     mean=st.floats(0, 255),

@@ -1,5 +1,7 @@
 """Every example runs, as a user runs it: in a process of its own."""
 
+import shlex
+import shutil
 import subprocess
 import sys
 
@@ -8,7 +10,7 @@ import pytest
 from PIL import Image
 
 from convforge.compiler.backend.toolchain import find_compiler
-from convforge.images.decode import decode
+from convforge.images.picture import decode
 from convforge.loading import load
 
 # As `python examples/digits.py FOLDER`, with a recipe of so many epochs.
@@ -58,6 +60,13 @@ def test_photo_names_the_cat_and_the_cup_with_published_weights(repository):
     assert "espresso" in answers[5]
 
 
+def test_photo_names_a_file_that_is_none(repository, tmp_path):
+    command = [sys.executable, repository / "examples" / "photo.py", tmp_path / "absent.png"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {tmp_path / 'absent.png'}: no such file")
+
+
 @pytest.mark.slow  # LeNet-5 twenty-seven times
 def test_study_prints_verdicts_and_writes_page_and_picture(repository, tmp_path):
     example = repository / "examples" / "study.py"
@@ -71,8 +80,13 @@ def test_study_prints_verdicts_and_writes_page_and_picture(repository, tmp_path)
 def test_predict_gives_in_c_what_python_gives(repository, artifact_file, scans, tmp_path):
     program, source = tmp_path / "predict", repository / "examples" / "predict.c"
     flags = ("-std=c11", "-Wall", "-Wextra", "-Werror")
-    build = [*find_compiler(), *flags, source, artifact_file, "-o", program]
-    subprocess.run(build, check=True)
+    shutil.copy(artifact_file, tmp_path / "digits.so")
+    comment = source.read_text(encoding="utf-8").partition("       cc ")[2]
+    words = shlex.split(comment.splitlines()[0])  # as its comment says
+    options = words[words.index("-L.") : words.index("-o")]
+    assert options[1:] == ["-l:digits.so", "-Wl,-rpath,$ORIGIN"]
+    build = [*find_compiler(), *flags, source, *options, "-o", program]
+    subprocess.run(build, check=True, cwd=tmp_path)  # and is then called from another folder
     pixels = decode(scans[0])
     Image.fromarray(pixels).save(tmp_path / "scan.ppm")
     done = subprocess.run([program, tmp_path / "scan.ppm"], capture_output=True, check=True)

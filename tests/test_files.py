@@ -42,6 +42,13 @@ def test_a_destination_that_cannot_be_written_is_refused_by_name(tmp_path, check
         check(tmp_path / "file" / "cats.so")
 
 
+def test_a_device_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError, match="pipe: is a device or a pipe; name a file"):
+        write_file(tmp_path / "pipe", b"")
+    assert (tmp_path / "pipe").is_fifo()
+
+
 def test_a_folder_that_takes_no_files_is_refused_by_name():
     # The kernel's own folder refuses new files even to a superuser.
     with pytest.raises(OutputError, match=r"/proc.*cannot be written"):

@@ -1,5 +1,7 @@
 """The C interface as Python has it."""
 
+import ctypes
+
 import pytest
 
 from convforge.errors import ArtifactError
@@ -24,3 +26,10 @@ def test_what_cannot_be_loaded_is_refused(tmp_path):
     path.write_bytes(seal(b"no library at all"))
     with pytest.raises(ArtifactError, match=r"text\.so: built for another machine"):
         open_library(path)
+
+
+def test_the_same_file_is_loaded_once_however_often_it_is_opened(artifact_file):
+    places = {
+        ctypes.cast(open_library(artifact_file).cf_run, ctypes.c_void_p).value for _ in range(40)
+    }
+    assert len(places) == 1

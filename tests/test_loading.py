@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from convforge.classifier import Classifier
-from convforge.errors import ArtifactError, ClassifierError, InputError, PackageError
+from convforge.errors import ArtifactError, ClassifierError, DataError, InputError, PackageError
 from convforge.loading import load
 from convforge.runtime import Runtime
 from convforge.seal import ABI, seal
@@ -98,3 +98,14 @@ def test_a_classifier_without_torch_is_refused_with_the_extra(
     with pytest.raises(PackageError, match=r"needs torch .*`pip install \"convforge\[train\]\"`"):
         load(classifier_file)
     assert isinstance(load(artifact_file), Runtime)
+
+
+@pytest.mark.parametrize("given", [1, None, [[0.5]], "cat.jpg"])
+def test_what_is_no_array_is_refused_by_both(classifier_file, artifact_file, given):
+    words = f"no numpy array but {type(given).__name__}"
+    artifact, classifier = load(artifact_file), load(classifier_file)
+    for compute in (artifact.logits, artifact.run, classifier.logits):
+        with pytest.raises(InputError, match=words):
+            compute(given)
+    with pytest.raises(DataError, match=words):
+        artifact.probabilities([given])

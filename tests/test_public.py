@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 import convforge as cf
-from convforge import version
+from convforge import images, version
 
 
 def test_every_public_name_is_there_and_is_its_homes():
@@ -26,6 +26,12 @@ def test_an_unknown_name_is_an_attribute_error():
 
 def test_every_public_name_is_documented():
     assert all(getattr(cf, name).__doc__ for name in cf._HOMES)
+
+
+def test_no_name_of_images_is_that_of_a_module_which_would_hide_it(repository):
+    modules = {path.stem for path in (repository / "src/convforge/images").glob("*.py")}
+    assert not modules & set(images.__all__)
+    assert set(images.__all__) == set(images._HOMES)
 
 
 def test_the_version_is_one(python):

@@ -17,7 +17,7 @@ from convforge.cli.main import run
 from convforge.errors import InputError, OutputError, PackageError
 from convforge.images.paths import open_paths, read_names
 from convforge.loading import load
-from convforge.ray_prediction import predict_on_ray, remove_parts
+from convforge.ray_prediction import predict_on_ray
 
 pytest.importorskip("pyarrow")
 
@@ -150,8 +150,14 @@ def test_a_folder_with_other_files_is_refused_and_force_removes_parts_alone(
     Path("out/notes.txt").unlink()
     predict_on_ray(artifact_file, pictures, Path("out"), chunk=4)
     Path("out/notes.txt").write_text("mine")
-    remove_parts(Path("out"))
-    assert [path.name for path in Path("out").iterdir()] == ["notes.txt"]
+    kept = sorted(Path("out").iterdir())
+    with pytest.raises(InputError, match="no such file"):
+        predict_on_ray(Path("none.so"), pictures, Path("out"), earlier="remove")
+    assert sorted(Path("out").iterdir()) == kept
+    done = predict_on_ray(artifact_file, pictures, Path("out"), chunk=9, earlier="remove")
+    assert done.found == 0
+    left = ["notes.txt", "part-00000.parquet", "plan.json"]
+    assert sorted(path.name for path in Path("out").iterdir()) == left
 
 
 def test_what_is_missing_is_named(pictures, artifact_file, monkeypatch):

@@ -116,7 +116,7 @@ def test_an_unknown_level_is_refused_by_name(artifact_file, level):
         Runtime(artifact_file, level=level)
 
 
-@pytest.mark.parametrize("threads", [-1, 0, 65, 1000])
+@pytest.mark.parametrize("threads", [-1, 0, 65, 1000, 2**32 + 1])
 def test_a_number_of_threads_out_of_range_is_refused(artifact_file, threads):
     with pytest.raises(ArtifactError, match=f"cannot run with {threads} threads"):
         Runtime(artifact_file, threads=threads)
@@ -378,7 +378,7 @@ def test_grad_cam_is_of_the_maps_before_the_head(runtime, pixels):
 
 def test_grad_cam_of_what_is_not_there_is_refused(runtime):
     x = np.zeros(runtime.input_shape, np.float32)
-    for index in (-1, 10):
+    for index in (-1, 10, 2**32, 2**32 + 3, -(2**32)):
         with pytest.raises(InputError, match=rf"digits\.so: has no logit {index}; they are 0 to 9"):
             runtime.grad_cam(x, index)
     with pytest.raises(InputError, match="run: expected float32"):

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from convforge.compiler.compilation import compile as build
-from convforge.images.decode import decode
+from convforge.images.picture import decode
 from convforge.runtime import Runtime
 
 DRIVE = """

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 SCREENS = {"desk": (1200, 1000, "light"), "phone": (390, 844, "dark")}
 LAYER = 2  # a pair of convolutions, with maps that still look like the picture
-EXACT, NEAR = 96, 160  # colours of a saved picture: the page's own, and those of photographs
 
 
 def main() -> None:
@@ -72,17 +71,9 @@ def take_views(tab: Page, page: Path, screen: str) -> None:
 
 
 def save(tab: Page, name: str, *, of: str | None = None) -> None:
-    """What the tab shows, or one element of it, in few colours."""
+    """What the tab shows, or one element of it, in all of its colours."""
     shot = tab.screenshot() if of is None else tab.locator(of).screenshot()
-    picture = Image.open(io.BytesIO(shot)).convert("RGB")
-    often = sorted(picture.getcolors(picture.width * picture.height), reverse=True)[:EXACT]
-    exact = [part for _, colour in often for part in colour]
-    near = picture.quantize(NEAR, method=Image.Quantize.MAXCOVERAGE).getpalette()
-    palette = Image.new("P", (1, 1))
-    palette.putpalette(exact + near[: 3 * NEAR])
-    picture.quantize(palette=palette, dither=Image.Dither.NONE).save(
-        HERE / f"{name}.png", optimize=True
-    )
+    Image.open(io.BytesIO(shot)).convert("RGB").save(HERE / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -123,12 +123,21 @@ def save_parquet(path: Path, answers: Iterable[Answer]) -> None:
 def _groups(answers: Iterable[Answer], size: int) -> Iterator[list[dict[str, Any]]]:
     rows: list[dict[str, Any]] = []
     for answer in answers:
-        rows.append(answer.to_json())
+        rows.append(_as_utf8(answer.to_json()))
         if len(rows) == size:
             yield rows
             rows = []
     if rows:
         yield rows
+
+
+def _as_utf8(value: Any) -> Any:
+    """A JSON value in Unicode: bytes of a name that are no UTF-8 are escaped."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {key: _as_utf8(one) for key, one in value.items()}
+    return [_as_utf8(one) for one in value] if isinstance(value, list) else value
 
 
 def _csv_line(*cells: object) -> str:

@@ -36,6 +36,21 @@ class Card:
     data: dict[str, Any] = field(default_factory=dict)
     convforge: str = __version__
 
+    @property
+    def trained(self) -> str:
+        """What was trained for how long: "20 epochs", "the last layer", or how it was shortened."""
+        if "train" not in self.metrics:
+            return "the last layer"
+        count = self.recipe["epochs"]
+        epochs = f"{count} epoch{'s' * (count != 1)}"
+        shortened = self.metrics["train"].get("shortened")
+        if shortened is None:
+            return epochs
+        return (
+            f"{epochs} shortened by the time limit to {shortened['steps']:,} of "
+            f"{shortened['planned']:,} steps"
+        )
+
     def dumps(self) -> str:
         """The card as JSON text: the same card gives the same text."""
         fields = {

@@ -23,10 +23,11 @@ from safetensors.torch import save as safetensors_bytes
 
 from convforge.card import METADATA_KEY, Card
 from convforge.errors import ClassifierError, InputError
+from convforge.file_kinds import check_kind
 from convforge.files import write_file
-from convforge.images.decode import decode
+from convforge.images.picture import decode
 from convforge.networks.catalog import create
-from convforge.prediction import softmax, top_predictions
+from convforge.prediction import is_array, kind_of, softmax, top_predictions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -100,10 +101,11 @@ class Classifier:
 
         The network's modes are as before afterwards. Raises InputError for another shape or type.
         """
-        if x.dtype != np.float32 or x.ndim != 4 or x.shape[1:] != self.preprocess.input_shape:
+        shape = self.preprocess.input_shape
+        if not is_array(x, np.float32, ndim=4) or x.shape[1:] != shape:
             raise InputError(
-                f"logits: expected float32 [N, {', '.join(map(str, self.preprocess.input_shape))}],"
-                f" got {x.dtype} {list(x.shape)}; `preprocess` makes it from an image"
+                f"logits: expected float32 [N, {', '.join(map(str, shape))}],"
+                f" got {kind_of(x)}; `preprocess` makes it from an image"
             )
         x = np.ascontiguousarray(x)
         device = next(itertools.chain(self.net.parameters(), self.net.buffers())).device
@@ -206,6 +208,7 @@ def _read(path: Path) -> tuple[Card, dict[str, Tensor]]:
 def _check_header_length(path: Path) -> None:
     """Refuse what cannot be a safetensors file by its first 8 bytes, without reading more."""
     try:
+        check_kind(path)
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             size = os.fstat(file.fileno()).st_size

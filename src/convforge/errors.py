@@ -17,7 +17,8 @@
     ├── Interrupted             a training that a signal stopped, after its state was saved
     └── VerifyError             a graph or plan that breaks its own rules: a defect in convforge
 
-Every message says where, what was expected, what was found and what to do, in one paragraph.
+Every message says where, what was expected, what was found and what to do, in one paragraph. Those
+that speak of a function's arguments name them in `names`: the command line says its options there.
 """
 
 from __future__ import annotations
@@ -35,7 +36,16 @@ class ConvforgeError(Exception):
 
 
 class InputError(ConvforgeError):
-    """What the user gave cannot be used; the message says what would be."""
+    """What the user gave cannot be used; the message says what would be.
+
+    `names` are the arguments that the message speaks of, each as it stands there. A caller whose
+    users know them by other names, as the command line's know options, can put those in their
+    place.
+    """
+
+    def __init__(self, message: str = "", *, names: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.names = tuple(names)
 
 
 class DataError(InputError):

@@ -25,6 +25,8 @@ def check_destination(path: Path) -> None:
     """Raise OutputError, before any work, where a file of this name could not be written."""
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; name a file in it")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path}: is a device or a pipe; name a file")
     if not path.parent.is_dir():
         raise OutputError(f"{path}: the folder {path.parent} does not exist; create it first")
     try:

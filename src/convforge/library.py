@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import itertools
 import json
+import os
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +14,11 @@ from convforge.errors import ArtifactError
 from convforge.seal import check_seal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
+
+# How often each path was opened.
+_OPENED: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ def open_library(path: Path) -> ctypes.CDLL:
     """
     check_seal(path)
     try:
-        library = ctypes.CDLL(str(path))
+        library = ctypes.CDLL(_fresh_name(path))
         _declare(library)
     except OSError as error:
         raise ArtifactError(
@@ -56,6 +61,21 @@ def open_library(path: Path) -> ctypes.CDLL:
             f"{path}: lacks a part of an artifact's interface ({error}); compile it again"
         ) from None
     return library
+
+
+def _fresh_name(path: Path) -> str:
+    """The path, spelled as never before in this process.
+
+    The system's loader gives what it loaded under a name before, unless the name is a new one: then
+    it opens the file, and gives what it has of that same file. So another file at a path, compiled
+    again, is another library. Windows lets nobody replace a file that is loaded.
+    """
+    times = next(_OPENED[str(path)])
+    if times == 0 or os.name != "posix":
+        return str(path)
+    # Both mean the folder itself; a binary number, for it is to stay short.
+    more = "".join("./" if bit == "1" else "/" for bit in f"{times:b}")
+    return f"{path.parent}/{more}{path.name}"
 
 
 def layers_of(library: ctypes.CDLL) -> tuple[Layer, ...]:

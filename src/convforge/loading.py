@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convforge.errors import InputError, PackageError
+from convforge.file_kinds import check_kind
 from convforge.runtime import Runtime
 from convforge.seal import is_sealed
 
@@ -31,6 +32,7 @@ def load(path: str | PathLike[str], *, workers: int = 1) -> Classifier | Runtime
         )
     if _is_artifact(file):
         return Runtime(file, workers=workers)
+    check_kind(file)
     try:
         from convforge.classifier import Classifier  # noqa: PLC0415  (imports torch)
     except ModuleNotFoundError as error:

@@ -24,6 +24,18 @@ class Prediction:
     probability: float
 
 
+def is_array(x: object, dtype: type[np.generic], *, ndim: int) -> bool:
+    """Whether it is an array of a type and of so many axes."""
+    return isinstance(x, np.ndarray) and x.dtype == dtype and x.ndim == ndim
+
+
+def kind_of(x: object) -> str:
+    """What was given in an array's place, for messages: such as "float32 [1, 3, 8, 8]"."""
+    if isinstance(x, np.ndarray):
+        return f"{x.dtype} {list(x.shape)}"
+    return f"no numpy array but {type(x).__name__}"
+
+
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Probabilities along the last axis: float32 [..., K] → float32 [..., K], K ≥ 1.
 

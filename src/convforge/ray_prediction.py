@@ -18,7 +18,7 @@ import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from convforge.answers import Answer, predict_images, save_parquet
 from convforge.errors import InputError, OutputError, PackageError
@@ -56,13 +56,14 @@ def predict_on_ray(
     *,
     top: int = 5,
     chunk: int = CHUNK,
+    earlier: Literal["continue", "remove"] = "continue",
     progress: Progress | None = None,
 ) -> Predicted:
     """Answer the images `names` by the model of `file`, into parts in `folder`, in their order.
 
     Ray runs where RAY_ADDRESS says, else on this machine; convforge is installed on every machine.
-    `folder` is made; one that has another call's parts is refused. `progress` is called with the
-    images that are done.
+    `folder` is made; one that has another call's parts is refused, unless what an `earlier` call
+    left is to be removed. `progress` is called with the images that are done.
 
     Raises PackageError where ray or pyarrow is missing, what `load` raises for the file,
     OutputError where the folder is not this call's or cannot be written, InputError where no
@@ -79,7 +80,7 @@ def predict_on_ray(
         "top": top,
         "chunk": chunk,
     }
-    _open(folder, plan)
+    _open(folder, plan, earlier=earlier)
     left = [number for number in range(len(chunks)) if not _part(folder, number).exists()]
     found = done = len(names) - sum(len(chunks[number]) for number in left)
     machines = set()
@@ -91,12 +92,6 @@ def predict_on_ray(
             progress(done, len(names), f"predicting with {file.name}")
     failed = tuple(_failed(folder, len(chunks)))
     return Predicted(count=len(names), found=found, machines=len(machines), failed=failed)
-
-
-def remove_parts(folder: Path) -> None:
-    """Remove what an earlier call left in a folder; other files stay."""
-    for path in [folder / PLAN, *folder.glob("part-*.parquet")]:
-        path.unlink(missing_ok=True)
 
 
 class Answerer:
@@ -186,19 +181,27 @@ def _cause(error: BaseException) -> str:
     return said.splitlines()[-1] if said else type(error).__name__
 
 
-def _open(folder: Path, plan: Mapping[str, Any]) -> None:
+def _remove_parts(folder: Path) -> None:
+    """Remove what an earlier call left in a folder; other files stay."""
+    for path in [folder / PLAN, *folder.glob("part-*.parquet")]:
+        path.unlink(missing_ok=True)
+
+
+def _open(folder: Path, plan: Mapping[str, Any], *, earlier: Literal["continue", "remove"]) -> None:
     """Make the folder and note what its parts are of, or check that it is this call's."""
     kept = folder / PLAN
-    if kept.exists():
-        earlier = json.loads(kept.read_text("utf-8"))
-        differing = [name for name, value in plan.items() if earlier.get(name) != value]
+    if kept.exists() and earlier == "continue":
+        before = json.loads(kept.read_text("utf-8"))
+        differing = [name for name, value in plan.items() if before.get(name) != value]
         if differing:
             raise OutputError(
                 f"{folder}: has parts of another call (other {', '.join(differing)}); name another "
                 "folder, or start again there by --force"
             )
         return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if kept.exists():
+        _remove_parts(folder)
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputError(f"{folder}: is there and has no parts to go on with; name a new folder")
     try:
         folder.mkdir(exist_ok=True)

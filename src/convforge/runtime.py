@@ -7,6 +7,8 @@ image has to be decoded.
 
 from __future__ import annotations
 
+import math
+import os
 import threading
 import weakref
 from functools import cached_property
@@ -18,12 +20,11 @@ import numpy as np
 from convforge.card import Card
 from convforge.errors import ArtifactError, DataError, InputError
 from convforge.library import layers_of, open_library, shape_of
-from convforge.prediction import top_predictions
+from convforge.prediction import is_array, kind_of, top_predictions
 
 if TYPE_CHECKING:
     import ctypes
-    from collections.abc import Callable, Iterable, Sequence
-    from concurrent.futures import ThreadPoolExecutor
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from os import PathLike
 
     from numpy.typing import NDArray
@@ -68,7 +69,7 @@ class Runtime:
         self._library = open_library(self.path)
         self._level = level
         self._threads = 1 if workers > 1 and threads is None else threads
-        self._pool = _pool(self, workers) if workers > 1 else None
+        self._pool = _Pool(workers) if workers > 1 else None
         self._local = threading.local()
         self.input_shape = shape_of(self._library.cf_input_shape())
         self.output_shape = shape_of(self._library.cf_output_shape())
@@ -123,7 +124,7 @@ class Runtime:
         self, image: str | Path | Image.Image | NDArray[np.uint8], *, top: int = 5
     ) -> list[Prediction]:
         """The `top` most probable classes of one image, a path, Pillow image or uint8 [H, W, 3]."""
-        from convforge.images.decode import decode  # noqa: PLC0415  (Pillow)
+        from convforge.images.picture import decode  # noqa: PLC0415  (Pillow)
 
         return top_predictions(self.probabilities([decode(image)])[0], self.classes, top=top)
 
@@ -157,10 +158,10 @@ class Runtime:
                 f"{self.path}: takes {list(self.input_shape)} and gives {list(self.output_shape)}, "
                 "no logits of one image; use `run`"
             )
-        if x.dtype != np.float32 or x.ndim != 4 or list(x.shape[1:]) != image:
+        if not is_array(x, np.float32, ndim=4) or list(x.shape[1:]) != image:
             raise InputError(
-                f"logits: expected float32 [N, {', '.join(map(str, image))}], got {x.dtype} "
-                f"{list(x.shape)}; `preprocess` makes it from an image"
+                f"logits: expected float32 [N, {', '.join(map(str, image))}], got "
+                f"{kind_of(x)}; `preprocess` makes it from an image"
             )
         inputs = np.ascontiguousarray(x)
         result = np.empty((len(inputs), self.output_shape[1]), np.float32)
@@ -232,11 +233,13 @@ class Runtime:
                 f"{self.path}: has no Grad-CAM, for its layers do not end in a head that is known "
                 "as one and computes with float32; occlusion does without"
             )
+        # Before C, whose numbers have 32 bits: ctypes drops the others.
+        outputs = math.prod(self.output_shape)
+        if index not in range(outputs):
+            raise InputError(f"{self.path}: has no logit {index}; they are 0 to {outputs - 1}")
         heat = np.empty(self.grad_cam_shape, np.float32)
-        if self._library.cf_grad_cam(self._context(), _data(x), index, _data(heat)):
-            raise InputError(
-                f"{self.path}: has no logit {index}; they are 0 to {self.output_shape[1] - 1}"
-            )
+        status = self._library.cf_grad_cam(self._context(), _data(x), int(index), _data(heat))
+        assert status == 0, "there are a head and such a logit"
         return heat
 
     def selftest(self) -> None:
@@ -253,18 +256,18 @@ class Runtime:
             )
 
     def _tensor(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        if x.dtype != np.float32 or x.shape != self.input_shape:
+        if not is_array(x, np.float32, ndim=len(self.input_shape)) or x.shape != self.input_shape:
             raise InputError(
-                f"run: expected float32 {list(self.input_shape)}, got {x.dtype} {list(x.shape)}; "
+                f"run: expected float32 {list(self.input_shape)}, got {kind_of(x)}; "
                 "compile the model for the shape that it is to take"
             )
         return np.ascontiguousarray(x)
 
     def _size(self, image: NDArray[np.uint8]) -> tuple[int, int]:
         """Height and width of an image that the preprocessing takes; raises DataError else."""
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        if not is_array(image, np.uint8, ndim=3) or image.shape[2] != 3 or not image.size:
             raise DataError(
-                f"an image of {image.dtype} {list(image.shape)}; expected RGB pixels, uint8 "
+                f"an image of {kind_of(image)}; expected RGB pixels, uint8 "
                 "[H, W, 3]; `predict` takes other kinds of images"
             )
         height, width = image.shape[:2]
@@ -297,8 +300,10 @@ class Runtime:
 
     def _create(self) -> int:
         level = None if self._level is None else self._level.encode()
-        # 0 means the artifact's own number in C; here nobody can have meant that.
-        threads = 0 if self._threads is None else self._threads or -1
+        # 0 means the artifact's own number in C, and ctypes drops all but 32 bits; here nobody can
+        # have meant that.
+        wish = self._threads
+        threads = 0 if wish is None else wish if 0 < wish < 1 << 31 else -1
         context = self._library.cf_create_with(level, threads)
         if not context:
             wanted = [] if self._level is None else [f"at level {self._level!r}"]
@@ -313,13 +318,27 @@ class Runtime:
         return int(context)
 
 
-def _pool(owner: Runtime, workers: int) -> ThreadPoolExecutor:
-    """Threads that go with their owner."""
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  (start-up is measured)
+class _Pool:
+    """Threads that go with it. A process that was forked has none of them, and starts its own."""
 
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="convforge")
-    weakref.finalize(owner, pool.shutdown, wait=False)
-    return pool
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._start()
+
+    def _start(self) -> None:
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  (start-up is measured)
+
+        self._process = os.getpid()
+        pool = ThreadPoolExecutor(self._workers, thread_name_prefix="convforge")
+        self._end = weakref.finalize(self, pool.shutdown, wait=False)
+        self._map = pool.map
+
+    def map(self, *arguments: Any) -> Iterator[Any]:
+        """As the builtin `map`, several at a time."""
+        if self._process != os.getpid():
+            self._end.detach()  # the other process's lock might be held for ever
+            self._start()
+        return self._map(*arguments)
 
 
 class _Context:
@@ -327,7 +346,8 @@ class _Context:
 
     def __init__(self, library: ctypes.CDLL, pointer: int) -> None:
         self.pointer = pointer
-        weakref.finalize(self, library.cf_destroy, pointer)
+        # Not at the program's end: a daemon thread may still compute in it.
+        weakref.finalize(self, library.cf_destroy, pointer).atexit = False
 
 
 def _data(array: NDArray[Any]) -> int:

@@ -21,7 +21,7 @@ from convforge.analysis.explanation import (
 from convforge.classifier import Classifier
 from convforge.compiler.compilation import compile as build
 from convforge.errors import DataError, InputError
-from convforge.images.decode import decode
+from convforge.images.picture import decode
 from convforge.loading import load
 from convforge.prediction import Prediction
 

@@ -10,7 +10,7 @@ from torch import nn
 from convforge.analysis import gradients
 from convforge.analysis.gradients import integrated_gradients, weighted_maps
 from convforge.errors import InputError, PackageError
-from convforge.images.decode import decode
+from convforge.images.picture import decode
 from convforge.networks.catalog import create
 from convforge.networks.contract import ConvNet
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from convforge.analysis.maps import MAPS_SHOWN, feature_maps, first_filters
 from convforge.errors import DataError, InputError
-from convforge.images.decode import decode
+from convforge.images.picture import decode
 from convforge.images.preprocess import Preprocess
 from convforge.loading import load
 

@@ -12,7 +12,7 @@ from PIL import Image
 from convforge.analysis import occlusion
 from convforge.analysis.occlusion import drops
 from convforge.errors import DataError, InputError
-from convforge.images.decode import decode
+from convforge.images.picture import decode
 from convforge.images.preprocess import Preprocess
 from convforge.loading import load
 from convforge.runtime import Runtime

@@ -67,7 +67,7 @@ def test_forms_go_by_the_name_and_the_same_gives_the_same_bytes(found, form, tmp
     assert (tmp_path / f"b.{form}").read_bytes() == content
 
 
-@pytest.mark.parametrize("label", ["고양이", "$x_1$ & <b>", "ሀለ", "a" * 200, "two\nlines"])
+@pytest.mark.parametrize("label", ["고양이", "$x_1$ & <b>", "$^_a$", "ሀለ", "a" * 200, "two\nlines"])
 def test_names_of_classes_are_drawn_whatever_they_are(found, label, tmp_path):
     one = Prediction(label, 3, 0.5)
     other = Prediction(label + "2", 4, 0.6)
@@ -105,3 +105,12 @@ def test_without_matplotlib_the_message_names_the_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(PackageError, match=r'needs matplotlib.*pip install "convforge\[explain\]"'):
         check_picture(tmp_path / "why.png")
+
+
+def test_a_heading_is_wrapped_into_lines_of_whole_words(trained):
+    words = " ".join(["$^_a$", "iiii"] * 30)
+    with overlay._settings():
+        wrapped = overlay._wrapped(words, width=300, size=9)
+        assert overlay._wrapped("one\ntwo three", width=1, size=9) == "one\ntwo\nthree"
+    assert wrapped.replace("\n", " ") == words
+    assert 4 <= wrapped.count("\n") <= 12

@@ -59,3 +59,15 @@ def test_a_count_that_misses_an_operator_says_so():
     said = text(describe(Odd(), input_shape=(1, 4, 4)), width=200)
     assert "cumsum, which no rule counts: a lower bound" in said
     assert "paper:" not in said
+
+
+@pytest.mark.parametrize("network", ["mobilenet_v2", "resnet50"])
+def test_long_names_are_shortened_where_they_would_break(network):
+    with torch.device("meta"):
+        found = describe(create(network))
+    lines = text(found, width=80).splitlines()
+    rule = next(place for place, line in enumerate(lines) if "──" in line)
+    assert not lines[rule + 1 + len(found.rows)].strip(), "a line a layer"
+    assert max(map(len, lines)) <= 80
+    whole = text(found, width=200)
+    assert all(row.name in whole for row in found.rows)

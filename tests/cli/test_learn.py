@@ -34,7 +34,7 @@ def test_training_saves_a_classifier_and_says_where_and_how_good(train, photos):
     assert result.code == 0, result.err
     assert result.err == ""
     lines = result.out.splitlines()
-    assert lines[0].startswith(f"lenet5_relu on {photos}, 2 classes, 1 epochs in ")
+    assert lines[0].startswith(f"lenet5_relu on {photos}, 2 classes, 1 epoch in ")
     assert lines[1].startswith("test: ")
     assert "95 % interval" in lines[1]
     assert lines[2].startswith(f"saved as {file}, ")
@@ -109,6 +109,11 @@ def test_an_unfinished_run_goes_on_by_resume_and_starts_again_by_force_only(
     assert len(states(folder)) == 1
     words = [folder, "has not ended", "--resume", "--force"]
     refused("train", photos, "-n", "lenet5_relu", "-o", file, *QUICK, words=words)
+    refused(
+        *("train", photos, "-n", "lenet5_relu", "-o", file, "--epochs", "0", "--force"),
+        words=["epochs is 0"],
+    )
+    assert len(states(folder)) == 1
     result, _ = train(photos, "--resume", file=file)
     assert result.code == 0, result.err
     assert states(folder) == []
@@ -174,16 +179,29 @@ def test_a_networks_own_arguments_reach_it(train, photos, cli, tmp_path):
         (["-n", "lenet5_rleu"], ["no network is named 'lenet5_rleu'", "did you mean lenet5_relu"]),
         (["-n", "lenet5", "--epochs", "0"], ["epochs is 0", "from 1"]),
         (["-n", "lenet5", "--epochs", "many"], ["epochs is 'many'", "a whole number"]),
-        (["-n", "lenet5", "--opt", "sdg"], ["optimizer is 'sdg'", "sgd, momentum"]),
+        (["-n", "lenet5", "--epochs", "²"], ["epochs is '²'", "a whole number"]),
+        (["-n", "lenet5", "--epochs", "--5"], ["epochs is '--5'", "a whole number"]),
+        (["-n", "lenet5", "--opt", "sdg"], ["recipe: --opt is 'sdg'", "sgd, momentum"]),
         (["-n", "lenet5", "--recipe", "quick"], ["recipe 'quick'", "fast, paper"]),
         (["-n", "lenet5", "--set", "width=2"], ["takes no argument 'width'"]),
         (["-n", "lenet5", "--set", "width"], ["--set width: expected NAME=VALUE"]),
         (["-n", "lenet5", "--input-size", "9"], ["9x9 pixels", "the smallest that works is"]),
         (["-n", "lenet5", "--weights", "absent.pth"], ["absent.pth"]),
+        (["-n", "lenet5", "--set", "weights=x.pth"], ["weights is an option of its own"]),
+        (["-n", "lenet5", "--set", "name=x"], ["takes no argument 'name'"]),
+        (["-n", "lenet5", "--head-only"], ["--head-only fits the last layer to --weights"]),
+        (["-n", "lenet5", "-o", "z.so"], ["z.so: a classifier", "name it z.safetensors"]),
     ],
 )
 def test_training_refuses_what_cannot_be(refused, tmp_path, options, words):
     refused("train", "digits", "-o", tmp_path / "c.safetensors", *options, words=words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_the_folder_of_the_run_is_refused(refused, tmp_path):
+    file = tmp_path / "c.safetensors"
+    words = [file, "is the folder of the run too"]
+    refused("train", "digits", "-n", "lenet5", "-o", file, "--run", file, words=words)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -286,7 +304,7 @@ def test_the_part_to_evaluate_on_can_be_named(cli, classifier_file):
 
 
 def test_classes_that_the_classifier_lacks_are_refused(refused, classifier_file, photos):
-    refused("evaluate", classifier_file, photos, words=["dark, light not among the 10 classes"])
+    refused("evaluate", classifier_file, photos, words=["not trained on: dark, light; its 10"])
 
 
 def test_a_classifier_that_was_cut_in_half_is_refused(refused, classifier_file, tmp_path):

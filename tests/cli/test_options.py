@@ -1,6 +1,8 @@
 import pytest
+import typer
 
-from convforge.cli.options import arguments_from, share_from
+from convforge.cli.main import app
+from convforge.cli.options import RENAMED, arguments_from, in_options, share_from
 from convforge.errors import InputError, NetworkError
 
 
@@ -35,3 +37,32 @@ def test_a_share_is_a_number_or_a_percentage():
 def test_what_is_no_share_is_refused(text):
     with pytest.raises(InputError, match=r"--max-drop .*: expected a share"):
         share_from(text, option="--max-drop")
+
+
+OPTIONS = {"max_ms": "--max-ms", "lr": "--lr", "precision": "--precision"}
+
+
+@pytest.mark.parametrize(
+    ("message", "names", "expected"),
+    [
+        ("give max_ms, or less", ["max_ms"], "give --max-ms, or less"),
+        ("learning_rate is 2; lower learning_rate.", ["learning_rate"], "--lr is 2; lower --lr."),
+        ("give precision", [], "give precision"),
+        ("give max_mb", ["max_mb"], "give max_mb"),
+        ("schedule is 'x'", ["schedule"], "schedule is 'x'"),
+        (
+            "max_ms/precision.py, precision-2, my.precision and --precision: precision=int8",
+            ["precision"],
+            "max_ms/precision.py, precision-2, my.precision and --precision: --precision=int8",
+        ),
+    ],
+)
+def test_errors_speak_of_options_where_the_command_has_them(message, names, expected):
+    assert in_options(InputError(message, names=names), OPTIONS) == expected
+
+
+def test_every_option_that_an_argument_is_renamed_to_exists():
+    commands = typer.main.get_command(app).commands.values()
+    assert set(RENAMED.values()) <= {
+        name for one in commands for p in one.params for name in p.opts
+    }

@@ -14,7 +14,11 @@ from convforge.errors import NetworkError
         (["lenet5", "digits", "--max-ms", "1"], "lenet5: cannot be scaled"),
         (["resnet20", "digits", "--max-ms", "1", "--mix", "wide"], "no mix is named 'wide'"),
         (["resnet20", "digits", "--max-ms", "1", "--rule", "2"], "--rule 2: expected alpha"),
-        (["resnet20", "digits", "--max-ms", "1", "--epochs", "0"], "epochs is 0"),
+        (["resnet20", "digits", "--max-ms", "1", "--epochs", "0"], "--epochs is 0"),
+        (
+            ["resnet20", "digits", "--max-ms", "1", "--epochs", "2", "--max-train", "9s"],
+            "--epochs and --max-train were both given",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_paragraph(refused, words, said):

@@ -46,10 +46,12 @@ def test_bytes_are_calibrated_measured_and_told(cli, refused, classifier_file, t
     words = ("compile", classifier_file, "-o", output, "--precision", "int8", "--force")
     told = cli(*words, "--calibrate", "digits", "--max-drop", "2%").out
     assert re.search(r"int8 on 450 images of test: \d\d\.\d\d%, float32 \d\d\.\d\d%", told)
+    assert re.search(r"none of 5 layers left in float32\nfloat32 → int8 on this machine: \d", told)
     record = json.loads(cli(*words, "--calibrate", "digits", "--json", "--max-drop", "2%").out)
     assert record["precision"] == "int8"
+    assert set(record["gain"]) == {"float32", "int8"}
     assert record["quantization"]["int8"]["count"] == 450
-    refused(*words, words=["needs images", "calibrate"])
+    refused(*words, words=["--precision int8 needs images", "give --calibrate"])
 
 
 def test_bf16_is_measured_where_there_are_images(cli, classifier_file, tmp_path):
@@ -257,6 +259,36 @@ def test_images_that_can_be_read_are_predicted_beside_those_that_cannot(
     assert str(absent) in result.err
 
 
+def test_an_image_is_read_from_stdin_and_answers_go_to_stdout(
+    cli, artifact_file, scans, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(scans[0].read_bytes())))
+    options = ("--format", "json", "-o", "-")
+    piped, named = json.loads(cli("predict", artifact_file, "-", scans[0], *options).out)
+    assert piped["image"] == "-"
+    assert piped["predictions"] == named["predictions"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_image_on_stdin_is_told(refused, artifact_file, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+    refused("predict", artifact_file, "-", words=["standard input: is empty"])
+    refused(
+        *("predict", artifact_file, "-", "--engine", "ray", "-o", "answers"),
+        words=["other machines read files"],
+    )
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    refused("predict", artifact_file, "-", words=["standard input is a terminal"])
+
+
+@pytest.mark.parametrize("command", ["predict", "explain"])
+def test_an_address_of_the_web_is_no_file(refused, artifact_file, tmp_path, command):
+    options = [] if command == "predict" else ["-o", tmp_path / "why.png"]
+    words = ["example.com/a.png: is an address, and only files are read"]
+    refused(command, artifact_file, "https://example.com/a.png", *options, words=words)
+
+
 def test_of_many_damaged_images_the_first_ten_are_named():
     failed = [f"{k}.png: is not an image" for k in range(25)]
     said = list_failures(failed, total=30)
@@ -358,3 +390,9 @@ def test_options_out_of_range_are_refused(cli, artifact_file, scans, options):
     result = cli("predict", artifact_file, scans[0], *options)
     assert (result.code, result.out) == (2, "")
     assert options[0] in result.err
+
+
+def test_an_artifact_is_not_compiled_again(refused, artifact_file, tmp_path):
+    refused("compile", artifact_file, words=["is a compiled artifact already"])
+    words = [artifact_file, "is a compiled artifact or another library"]
+    refused("compile", artifact_file, "-o", tmp_path / "x.so", words=words)

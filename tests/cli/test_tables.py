@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from rich.console import Console
 
 from convforge.cli import tables
+from convforge.compiler.compilation import Artifact
 from convforge.evaluation import measure
 from convforge.images.dataset import Split
 from convforge.prediction import Prediction
@@ -102,3 +105,71 @@ def test_a_comparison_shows_medians_and_how_often_the_second_fits_into_the_first
     assert ["torch", "artifact", "ratio"] in rows
     assert ["file", "2", "KiB", "1", "KiB", "2.00"] in rows
     assert ["predict,", "median", "of", "3", "5.0", "µs", "2.0", "µs", "2.50"] in rows
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(0, "0 images"), (1, "1 image"), (1200, "1,200 images")]
+)
+def test_one_thing_is_no_plural(number, words):
+    assert tables.count_of(number, "image") == words
+
+
+RECORD = {
+    "float32": {"top1": 0.9, "count": 450},
+    "int8": {"top1": 0.9, "count": 450},
+    "agreement": 1.0,
+    "split": "test",
+    "kept": ["conv1", "conv2"],
+    "layers": 5,
+}
+
+
+def compiled(*, before, after, record=RECORD, path=Path("c.so"), target="x86_64-linux"):
+    return Artifact(
+        path=path,
+        target=target,
+        threads=1,
+        weights="given",
+        file_bytes=1,
+        weight_bytes=1,
+        arena_bytes=1,
+        arena_lower_bound=1,
+        precision="int8",
+        quantization=record,
+        gain={
+            name: {"file_bytes": 1024 * kibibytes, "ms": ms}
+            for name, (kibibytes, ms) in {"float32": before, "int8": after}.items()
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("after", "gains"),
+    [((374, 0.02), False), ((386, 0.04), False), ((373, 0.04), True), ((386, 0.01), True)],
+)
+def test_bytes_are_told_beside_float32_and_that_they_gain_nothing(after, gains):
+    said = text(*tables.artifact(compiled(before=(374, 0.02), after=after), seconds=1))
+    assert "; 2 of 5 layers left in float32" in said
+    assert f"this machine: 374 KiB → {after[0]} KiB, 0.02 → {after[1]} ms an image" in said
+    assert ("int8 gains nothing here" in said) != gains
+
+
+def test_no_layer_left_is_none_and_older_records_do_not_say_of_how_many():
+    for record, words in (
+        ({**RECORD, "kept": []}, "; none of 5 layers left"),
+        ({key: RECORD[key] for key in RECORD if key != "layers"}, "; 2 layers left"),
+    ):
+        artifact = compiled(before=(2, 2), after=(1, 1), record=record)
+        assert words in text(*tables.artifact(artifact, seconds=1))
+
+
+def test_what_lies_beside_an_artifact_is_told(tmp_path):
+    def said(name, target):
+        found = compiled(before=(2, 2), after=(1, 1), path=tmp_path / name, target=target)
+        return text(*tables.artifact(found, seconds=1)).replace("\n", "")
+
+    assert f"its loader is {tmp_path / 'c.js'}, with the types c.d.ts" in said("c.wasm", "wasm32")
+    wheel = "c-1.0-py3-none-any.whl"
+    assert "note:" not in said(wheel, "wheel")
+    (tmp_path / "c.so").touch()
+    assert f"`import c` finds {tmp_path / 'c.so'} instead" in said(wheel, "wheel")

@@ -87,7 +87,7 @@ def check(open_compiled, name, size, *, target):
 
 @pytest.mark.parametrize(
     ("name", "size"),
-    [("shufflenet_v2_x1_0", 65), ("mobilenet_v3_large", 65), ("convnext_tiny", 33)],
+    [("shufflenet_v2_x1_0", 65), ("mobilenet_v3_large", 65)],
 )
 def test_a_few_networks_compute_what_torch_does(open_compiled, best, name, size):
     check(open_compiled, name, size, target=best)

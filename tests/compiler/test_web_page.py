@@ -22,7 +22,7 @@ from convforge.compiler.models import read_model
 from convforge.compiler.pipeline import compile_graph
 from convforge.compiler.web_page import PageOptions, check_options
 from convforge.errors import InputError
-from convforge.images.decode import decode
+from convforge.images.picture import decode
 from convforge.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from convforge.networks.contract import ConvNet
 from convforge.quantization.search import calibrate_with

@@ -1,4 +1,4 @@
-"""The course map: its modules, commands and pages exist; so do the links of every chapter."""
+"""The course map's modules, commands and pages exist; so do the front page's, and every link."""
 
 import importlib.util
 import re
@@ -9,8 +9,9 @@ from convforge.networks.catalog import CATALOG
 from convforge.studies.catalog import CATALOG as STUDIES
 
 WIDEST = 140  # columns of a line
-# Target and anchor of a link: "](target#anchor)", or "]: target#anchor" where they are collected.
-LINK = re.compile(r"\](?:\(|: )([\w./-]+)(?:#([\w-]+))?\)?")
+# Target and anchor of a link: "](target#anchor)", or "]: target#anchor" where they are collected;
+# but not of one that leads elsewhere.
+LINK = re.compile(r"\](?:\(|: )(?!\w+:)([\w./-]+)(?:#([\w-]+))?\)?")
 
 
 @pytest.fixture(scope="module")
@@ -73,19 +74,25 @@ def test_commands_exist_and_name_networks(course_map, commands_in, parse_command
     }
 
 
+@pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
+def test_commands_of_the_front_page_exist_and_write_a_file_each(
+    name, repository, commands_in, parse_command
+):
+    found = [parse_command(words) for words in commands_in((repository / name).read_text("utf-8"))]
+    names = [values.get(option) for _, values in found for option in ("output", "report")]
+    written = [str(name) for name in names if name]
+    assert len(written) > 6
+    assert len(written) == len(set(written))
+    assert {"train", "scale", "serve", "benchmark"} <= {command for command, _ in found}
+
+
 def test_unknown_commands_and_options_would_be_found(parse_command):
     for words in (["search", "depth"], ["describe", "vgg16", "--depth", "3"]):
         with pytest.raises(Exception, match=r"No such (command|option)"):
             parse_command(words)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("course-map.md", "arithmetic.md", "explanation.md", "images.md", "networks/*.md"),
-        *("onnx.md", "scaling.md", "studies/*.md"),
-    ],
-)
+@pytest.mark.parametrize("name", ["*.md", "../README*.md", "networks/*.md", "studies/*.md"])
 def test_links_lead_somewhere(name, folder):
     for path in folder.glob(name):
         text = path.read_text(encoding="utf-8")

@@ -5,8 +5,8 @@ import pytest
 
 from convforge import images
 from convforge.errors import DataError
-from convforge.images.decode import decode
 from convforge.images.decoding import decode_part
+from convforge.images.picture import decode
 from convforge.images.preprocess import Preprocess
 
 ROWS = ["a/0.png,cat", "a/1.png,dog", "a/2.png,cat", "b/0.png,dog", "b/1.png,cat"]
@@ -76,6 +76,8 @@ def test_a_file_that_is_not_there_is_a_bad_image(table):
         ([], "", "csv:1: no column filename and label"),
         ([], "filename,label", "no rows below the header"),
         (["a/0.png,"], "filename,label", "csv:2: no label; fill it in"),
+        (["a/0.png,x", "a/1.png,a, b"], "filename,label", "csv:3: more cells than the header"),
+        (["a/0.png,x,y"], "filename,label,label", "csv:1: 'label' is there twice"),
         (["a/0.png,x", ",cat"], "filename,label", "csv:3: no filename"),
         (["a/0.png"], "filename,label", "csv:2: no label"),
         (["/etc/x.png,cat"], "filename,label", "csv:2: '/etc/x.png' leads out of the table's"),

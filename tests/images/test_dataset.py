@@ -116,7 +116,7 @@ def test_with_nothing_but_train_the_part_has_to_be_named():
 
 def test_a_class_that_the_classifier_does_not_know_is_named():
     images = images_of(train=split_of(3), test=split_of(3, name="test"))
-    message = "test: ant, cat not among the 2 classes of the classifier: bee, dog; rename"
+    message = "part test has classes .* not trained on: ant, cat; its 2 are bee, dog: rename"
     with pytest.raises(DataError, match=message):
         images.part(classes=["bee", "dog"])
 

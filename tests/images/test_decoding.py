@@ -206,6 +206,26 @@ def test_up_to_a_share_of_each_part_may_be_bad(bad, max_bad, fine, part):
         decode_images(images, every, max_bad=max_bad)
 
 
+@pytest.mark.parametrize("max_bad", [-1, 1.01, float("nan")])
+def test_what_is_no_share_is_refused(max_bad):
+    images = images_of(train=split_of(3))
+    with pytest.raises(DataError, match=r"max_bad is .*; expected a share .* from 0 to 1"):
+        decode_images(images, {"train": PREPROCESS}, max_bad=max_bad)
+
+
+def test_of_a_part_that_was_drawn_luck_may_make_more_of_the_allowed_ones_bad():
+    def bad_of(count, drawn, bad):
+        part = split_of(count, bad=tuple(range(bad))).select(range(drawn))
+        return decode_images(images_of(train=part), {"train": PREPROCESS})["train"].bad
+
+    assert len(bad_of(200, 20, 1)) == 1
+    assert len(bad_of(200, 20, 2)) == 2
+    with pytest.raises(DataError, match="3 of 20 images"):
+        bad_of(200, 20, 3)
+    with pytest.raises(DataError, match="4 of 20 images"):  # of 5 that may be bad of the whole
+        bad_of(500, 20, 4)
+
+
 def test_a_part_with_nothing_left_is_refused_whatever_is_allowed():
     images = images_of(train=split_of(3), test=split_of(2, name="test", bad=(0, 1)))
     with pytest.raises(DataError, match="2 of 5 images cannot be used"):

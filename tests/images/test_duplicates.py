@@ -48,7 +48,9 @@ def decoded(name, pictures, *, geometry=PREPROCESS):
 
 def found_in(train, test, **options):
     parts = {"train": decoded("train", train, **options), "test": decoded("test", test)}
-    found = find_duplicates(parts, crop=CROP)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(duplicates, "FEW", 1000)
+        found = find_duplicates(parts, crop=CROP)
     assert found.alike == ()
     return list(found.pairs)
 
@@ -110,6 +112,7 @@ def test_candidates_by_the_hash_are_decided_by_the_thumbnail(monkeypatch):
 
 def test_where_pictures_are_all_alike_only_exact_ones_are_named(monkeypatch):
     monkeypatch.setattr(duplicates, "SAMPLE", 10)
+    monkeypatch.setattr(duplicates, "FEW", 4)
     train = [scene(i) for i in range(20)]
     test = (
         [again(train[i], 50) for i in range(15)] + train[15:17] + [scene(i) for i in range(40, 60)]
@@ -123,6 +126,17 @@ def test_where_pictures_are_all_alike_only_exact_ones_are_named(monkeypatch):
         ("test/16.png", True),
     ]
     assert found.to_json()["pairs"][0]["train_name"] == "train/15.png"
+
+
+def test_a_small_part_of_pictures_that_are_all_alike_names_none_either():
+    def found(count):
+        test = [*(again(one, 50) for one in train[:count]), *map(scene, range(40, 52))]
+        parts = {"train": decoded("train", train), "test": decoded("test", test)}
+        return find_duplicates(parts, crop=CROP)
+
+    train = [scene(i) for i in range(9)]
+    assert (found(8).alike, len(found(8).pairs)) == ((), 8)
+    assert (found(9).alike, found(9).pairs) == (("test",), ())
 
 
 def test_a_record_has_the_numbers_and_the_first_pairs(monkeypatch):

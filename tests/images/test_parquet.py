@@ -14,8 +14,8 @@ from PIL import Image
 from convforge import images
 from convforge.errors import DataError, PackageError
 from convforge.images import parquet
-from convforge.images.decode import decode
 from convforge.images.decoding import decode_part
+from convforge.images.picture import decode
 from convforge.images.preprocess import Preprocess
 
 PREPROCESS = Preprocess(resize=4, crop=(4, 4), mean=(0.0,) * 3, std=(1.0,) * 3)
@@ -139,6 +139,18 @@ def test_large_row_groups_and_damaged_files_are_refused(tmp_path, monkeypatch):
         images.open(path)
     path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(DataError, match=r"train\.parquet: not a Parquet file, or damaged"):
+        images.open(path)
+
+
+def test_a_damaged_column_of_labels_is_refused(tmp_path):
+    path = write(tmp_path / "train.parquet", ["cat", "dog"])
+    column = pq.ParquetFile(path).metadata.row_group(0).column(2)
+    assert column.path_in_schema == "label"
+    content = bytearray(path.read_bytes())
+    start = column.dictionary_page_offset
+    content[start : start + 20] = b"\xff" * 20
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"column label of row group 0 is damaged"):
         images.open(path)
 
 

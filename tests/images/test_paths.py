@@ -39,6 +39,12 @@ def test_an_image_that_is_named_twice_comes_once(photos):
     assert names(photos, [photos / "b.png", photos]) == ["b.png", "a/b/d.webp", "a/c.JPG"]
 
 
+def test_an_image_that_is_named_in_two_ways_comes_once(photos, monkeypatch):
+    monkeypatch.chdir(photos)
+    paths = ["./b.png", "b.png", "a/../b.png", str(photos / "b.png"), "a/b/d.webp", "./a/b"]
+    assert open_paths(paths).names == ("./b.png", "a/b/d.webp")
+
+
 def test_images_are_read_when_they_are_asked_for(photos):
     part = open_paths([str(photos / "b.png"), str(photos / "absent.png")])
     np.testing.assert_array_equal(part.load(0), np.full((3, 4, 3), 9))
@@ -71,3 +77,21 @@ def test_names_below_a_folder_are_read_there_and_called_as_they_are(tmp_path):
     with pytest.raises(DataError, match=r"^in/b\.png: ") as caught:
         part.load(1)
     assert str(tmp_path) not in str(caught.value)
+
+
+def test_the_callers_image_is_the_path_of_a_dash(photos):
+    content = (photos / "b.png").read_bytes()
+    part = open_paths(["-", str(photos / "b.png")], given=content)
+    assert part.names[0] == "-"
+    assert np.array_equal(part.load(0), part.load(1))
+    with pytest.raises(DataError, match="standard input: is not an image"):
+        open_paths(["-"], given=b"letter").load(0)
+
+
+def test_a_file_may_be_called_like_an_address(photos, monkeypatch):
+    monkeypatch.chdir(photos)
+    (photos / "data:").mkdir()
+    (photos / "b.png").rename(photos / "data:" / "b.png")
+    assert open_paths(["data:/b.png"]).load(0).shape == (3, 4, 3)
+    with pytest.raises(DataError, match=r"data:/c\.png: is an address"):
+        open_paths(["data:/c.png"])

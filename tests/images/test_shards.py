@@ -12,8 +12,8 @@ from PIL import Image
 from convforge import images
 from convforge.errors import DataError
 from convforge.images import shards
-from convforge.images.decode import decode
 from convforge.images.decoding import decode_part
+from convforge.images.picture import decode
 from convforge.images.preprocess import Preprocess
 
 PREPROCESS = Preprocess(resize=4, crop=(4, 4), mean=(0.0,) * 3, std=(1.0,) * 3)

@@ -4,15 +4,17 @@ import json
 import pickle
 import shutil
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from convforge import images
 from convforge.errors import DataError
 from convforge.images import open_for_evaluation
-from convforge.images.decode import decode
 from convforge.images.decoding import decode_images
+from convforge.images.picture import decode
 from convforge.images.preprocess import Preprocess
 
 FLAT_TREE = {"cat": 10, "dog": 6, "emu": 2}
@@ -30,6 +32,12 @@ def refused(uri, message, **arguments):
 
 
 # ---- to train on ----
+
+
+def test_the_package_gives_functions_and_records_also_after_their_modules_are_imported():
+    assert images.decode is decode
+    assert images.Preprocess is Preprocess
+    assert all(not isinstance(getattr(images, name), ModuleType) for name in images.__all__)
 
 
 def test_a_folder_with_parts_keeps_them(build):
@@ -236,7 +244,7 @@ def test_one_class_is_enough_to_evaluate_on(build):
 
 def test_a_class_folder_that_the_classifier_does_not_know_is_named(build):
     root = build({"dog": 1, "fox": 1})
-    with pytest.raises(DataError, match="fox not among the 3 classes of the classifier: cat, dog"):
+    with pytest.raises(DataError, match="was not trained on: fox; its 3 are cat, dog"):
         open_for_evaluation(root, classes=CLASSES)
 
 
@@ -288,6 +296,29 @@ def test_a_held_out_image_missing_from_the_folder_trained_on_is_named(build):
     (root / gone).unlink()
     with pytest.raises(DataError, match=f"missing: {gone}"):
         open_for_evaluation(root, classes=CLASSES, trained_on=trained.record())
+
+
+def test_other_images_under_the_recorded_relative_path_are_other_data(build, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    build(FLAT_TREE, name="here/photos")
+    build(FLAT_TREE, name="elsewhere/photos")
+    monkeypatch.chdir(tmp_path / "here")
+    trained = images.open("photos")
+    record = through_json(trained.record())
+    for number, name in enumerate(sorted(tmp_path.glob("elsewhere/photos/*/*.png"))):
+        Image.new("RGB", (9, 9 + number)).save(name)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    split = open_for_evaluation("photos", classes=CLASSES, trained_on=record)
+    assert split.name == "all"
+    held = trained.splits["test"].names
+    shutil.copy(tmp_path / "here" / "photos" / held[0], tmp_path / "elsewhere" / "photos" / held[0])
+    split = open_for_evaluation("photos", classes=CLASSES, trained_on=record)
+    assert (split.name, split.names) == ("test", held)
+    del record["split"]["known"]  # of a card that has no such thing the path decides
+    shutil.rmtree("photos")
+    shutil.copytree(tmp_path / "here" / "photos", "photos")
+    assert open_for_evaluation("photos", classes=CLASSES, trained_on=record).name == "test"
 
 
 def test_another_flat_folder_is_evaluated_on_as_a_whole(build):

@@ -8,7 +8,7 @@ from PIL import Image
 
 from convforge.errors import DataError
 from convforge.images.dataset import Split
-from convforge.images.decode import decode_file
+from convforge.images.picture import decode_file
 from convforge.images.preprocess import Preprocess
 from convforge.images.stored import Ragged, Streamed, Uncropped, read_stored, take
 

@@ -41,7 +41,7 @@ def test_a_survey_counts_and_lists(monkeypatch):
     names = [bad["name"] for bad in record["listed"]]
     assert list(sentences(record)) == [
         "4 images cannot be used (2 of train, 2 of test): " + ", ".join(names),
-        "1 held-out images are in train too, the same file: test/4.png is train/4.png",
+        "1 held-out image is in train too, the same file: test/4.png is train/4.png",
     ]
 
 
@@ -63,14 +63,14 @@ def record_of(side, **duplicates):
 
 def test_near_duplicates_are_named():
     pair = {"part": "val", "name": "val/1.png", "train_name": "train/2.png", "exact": False}
-    [said] = sentences(record_of(32, near=2, pairs=[pair]))
+    [said] = sentences(record_of(64, near=2, pairs=[pair]))
     assert said == (
         "2 held-out images are in train too, nearly the same picture: val/1.png is train/2.png"
     )
-    assert next(iter(sentences(record_of(32, near=2)))).endswith("picture: not listed")
+    assert next(iter(sentences(record_of(64, near=2)))).endswith("picture: not listed")
 
 
 def test_small_pictures_that_are_alike_are_no_news():
-    assert list(sentences(record_of(32, alike=["val"]))) == []
+    assert list(sentences(record_of(32, alike=["val"], near=2))) == []
     [said] = sentences(record_of(64, alike=["val"]))
     assert said.startswith("many images of val look like one of train: the split leaks, or")

@@ -7,6 +7,7 @@ from convforge.compiler.compilation import compile as build
 from convforge.compiler.models import read_model
 from convforge.errors import InputError
 from convforge.evaluation import evaluate
+from convforge.networks.catalog import create
 from convforge.quantization import search
 from convforge.quantization.examples import network_inputs, open_examples
 from convforge.quantization.search import calibrate_with, choose, measure_bf16
@@ -26,6 +27,7 @@ def test_a_classifier_of_bytes_answers_as_the_one_of_float32(trained, tmp_path):
     assert record["calibrated"] == 128
     assert record["agreement"] > 0.98
     assert record["float32"]["top1"] - record["int8"]["top1"] <= 0.003
+    assert record["layers"] == 5
     runtime = Runtime(path)
     assert runtime.card.metrics["int8"] == record
     # what was measured is what anyone measures
@@ -34,6 +36,12 @@ def test_a_classifier_of_bytes_answers_as_the_one_of_float32(trained, tmp_path):
     kernels = {layer.kernel for layer in runtime.layers}
     assert {"maps_int8", "linear_int8"} <= kernels
     float32 = build(trained, tmp_path / "exact.so")
+    assert float32.gain is None
+    # all but the seal's and the card's own bytes
+    sizes = {name: one["file_bytes"] for name, one in artifact.gain.items()}
+    assert sizes["float32"] == pytest.approx(float32.file_bytes, abs=64)
+    assert sizes["int8"] == pytest.approx(artifact.file_bytes, abs=4096)
+    assert all(one["ms"] > 0 for one in artifact.gain.values())
     assert artifact.weight_bytes < 0.4 * float32.weight_bytes
     # maps of bytes are told as the numbers that they stand for
     exact = Runtime(tmp_path / "exact.so")
@@ -81,6 +89,17 @@ def test_a_bare_network_is_calibrated_with_arrays(model, draw_inputs):
     assert calibrate_with(model.graph, draw_inputs(4, 1, 32, 32), top=127).options.top == 127
     with pytest.raises(InputError, match="the network takes"):
         calibrate_with(model.graph, draw_inputs(4, 3, 32, 32))
+
+
+def test_a_bare_network_of_batches_is_calibrated_with_batches(draw_inputs):
+    inputs = draw_inputs(5, 1, 32, 32)
+    ones, twos = (
+        read_model(create("lenet5_relu"), input_shape=(batch, 1, 32, 32)).graph for batch in (1, 2)
+    )
+    one, two = (calibrate_with(graph, inputs).options.ranges for graph in (ones, twos))
+    assert one.keys() == two.keys()
+    with pytest.raises(InputError, match="there are no images"):
+        calibrate_with(twos, inputs[:0])
 
 
 @pytest.fixture

@@ -33,7 +33,14 @@ def record(candidate):
     )
     metrics = {"test": {"top1": 0.9, "interval": [0.85, 0.95], "count": 200}}
     shipped = {"file": "x.safetensors", "artifact": "x.so", "ms": 1.81, "megabytes": 1.0}
-    return {**found, **shipped, "metrics": metrics, "epochs": 9, "seconds": 100.0}
+    return {
+        **found,
+        **shipped,
+        "metrics": metrics,
+        "epochs": 9,
+        "trained": "9 epochs",
+        "seconds": 100.0,
+    }
 
 
 def test_the_record_says_what_became_of_every_candidate(record):

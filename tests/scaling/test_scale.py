@@ -120,6 +120,12 @@ def test_time_that_earlier_runs_took_counts(scale, made_up):
     assert trained["time_limit"] == pytest.approx(400 - made_up.now - 5.0)
 
 
+def test_what_runs_elsewhere_is_compiled_twice_in_the_end(scale, made_up):
+    scale(max_train=300, epochs=None, target="html", mixes=["width"])
+    (trained,) = made_up.trained
+    assert trained["time_limit"] == pytest.approx(300 - made_up.now - 7.0)
+
+
 def test_one_mix_is_trained_without_a_search(scale, made_up):
     found = scale(mixes=["width"])
     assert names_of(found) == ["width"]

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from convforge.images.decode import decode
+from convforge.images.picture import decode
 
 
 def maps_of(answer):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convforge.images.decode import decode
+from convforge.images.picture import decode
 from convforge.runtime import Runtime
 
 ROUNDED = 2e-2  # of a number in a map: what rounded weights may cost

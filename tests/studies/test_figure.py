@@ -46,6 +46,19 @@ def test_panels_over_epochs_have_one_scale():
     assert high.get_ylim()[1] > 50
 
 
+@pytest.mark.parametrize("log", ["", "y"])
+def test_bars_leave_room_for_the_legend(log):
+    series = [Series(label=name, x=(0, 1), y=(2.0, 21.5), style="bars") for name in ("a", "b")]
+    panel = Panel(title="t", x="", y="times", log=log, ticks=("one", "two"), series=tuple(series))
+    with settings():
+        figure = _draw([panel], soft="#000000")
+        figure.canvas.draw()
+        (axes,) = figure.axes
+        legend = axes.get_legend().get_window_extent()
+        highest = axes.transData.transform((1, 21.5))[1]
+    assert legend.y0 > highest
+
+
 def test_without_matplotlib_the_extra_is_named(report, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(PackageError, match=r"convforge\[train\]"):

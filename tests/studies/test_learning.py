@@ -90,7 +90,9 @@ def test_torch_s_generator_stays_as_it_was(pool):
 def test_a_run_that_diverges_is_wrong_everywhere(pool):
     recipe = dataclasses.replace(RECIPE, learning_rate=100.0, warmup=0.0, epochs=5)
     run = learn(pool, lenet, label="it", recipe=recipe, seed=0, task=Task(device="cpu"))
-    assert (run.train_error, run.test_error) == ((1.0,), (1.0,))
+    assert (run.train_error, run.test_error) == ((1.0,) * 5, (1.0,) * 5)
+    assert len(run.seconds) == 5
+    assert until(run, 0.25) is None
 
 
 def test_networks_are_trained_by_turns_and_progress_adds_up(pool):

@@ -56,12 +56,12 @@ def test_once_is_not_enough_to_decide():
         assert found.verdict_below == "undecided"
 
 
-def test_measurements_that_all_agree_decide_unless_they_are_equal():
-    zero, one = Spread((0.0, 0.0)), Spread((0.5, 0.5))
-    assert difference(zero, one).verdict_below == "holds"
-    assert difference(zero, zero).verdict_below == "undecided"
-    assert against(one, 0.1).verdict_above == "holds"
-    assert against(one, 0.5).verdict_above == "undecided"
+def test_measurements_that_all_agree_say_nothing_of_their_spread():
+    low, high = Spread((0.5, 0.5)), Spread((0.54, 0.54))
+    for found in (difference(low, high), difference(low, low), against(low, 0.1)):
+        assert (found.low, found.high) == (-math.inf, math.inf)
+        assert found.verdict_below == found.verdict_above == "undecided"
+    assert difference(low, Spread((0.7, 0.71, 0.7))).verdict_below == "holds"
 
 
 def test_of_several_verdicts_the_worst_counts():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 
 import numpy as np
@@ -12,6 +13,7 @@ from convforge.networks.catalog import create
 from convforge.training.distributed import join
 from convforge.training.fitting import fit
 from convforge.training.learner import Learner
+from convforge.training.limit import Costs, Limit
 from convforge.training.recipe import Recipe
 
 torch.set_num_threads(1)
@@ -32,5 +34,23 @@ def steps(path: str) -> None:
             torch.save({"seen": seen, **net.state_dict()}, path)
 
 
+def limited(path: str) -> None:
+    """Steps that take three times as long as planned here, and ten times there."""
+    torch.manual_seed(0)
+    net = create("resnet20", num_classes=10)
+    recipe = Recipe(epochs=4, batch_size=8, learning_rate=0.01)
+    preprocess = Preprocess(resize=32, crop=(32, 32), mean=(120.0,) * 3, std=(60.0,) * 3)
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (24, 32, 32, 3), np.uint8)
+    costs = Costs(step=1.0, small=1.0, image=0.0, counts={"train": 24})
+    with join() as team:
+        seconds = itertools.count(0.0, 10.0 if team.rank else 3.0)
+        limit = Limit(24.0, costs, recipe=recipe, clock=lambda: next(seconds))
+        learner = Learner(net, recipe=recipe, preprocess=preprocess, team=team)
+        course = fit(learner, pixels, rng.integers(0, 10, 24), limit=limit)
+        weights = torch.cat([p.detach().flatten() for p in net.parameters()])
+        torch.save({"changes": course.changes, "weights": weights}, f"{path}{team.rank}")
+
+
 if __name__ == "__main__":
-    {"steps": steps}[sys.argv[1]](*sys.argv[2:])
+    {"steps": steps, "limited": limited}[sys.argv[1]](*sys.argv[2:])

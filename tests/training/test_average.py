@@ -41,3 +41,15 @@ def test_within_the_network_has_the_average_and_afterwards_its_own_weights():
         assert torch.equal(net[0].weight, average.values["0.weight"])
         assert net[0].weight.any()
     assert all(torch.equal(net.state_dict()[name], value) for name, value in before.items())
+
+
+def test_a_longer_stride_forgets_as_much_as_the_steps_that_it_stands_for():
+    net = network()
+    once, twice = Average(net, decay=0.5), Average(net, decay=0.5)
+    with torch.no_grad():
+        net[0].weight.add_(1.0)
+    once.update(net, step=30, stride=2.0)
+    twice.update(net, step=30)
+    twice.update(net, step=30)
+    for name, value in once.values.items():
+        torch.testing.assert_close(value, twice.values[name])

@@ -9,6 +9,7 @@ import pytest
 
 from convforge.errors import RecipeError
 from convforge.training.course import Course, Fitted, warning
+from convforge.training.pace import Pace
 
 
 def run(losses, *, chance=2.3):
@@ -29,6 +30,17 @@ def test_it_comes_back_from_json_to_the_bit():
     course.history.append({"epoch": 1, "loss": 0.1})
     course.best = {"epoch": 1, "top1": 2 / 3}
     assert Course.from_json(json.loads(json.dumps(course.to_json()))) == course
+
+
+def test_changes_of_the_end_are_kept_and_give_the_same_pace_again():
+    course = Course(step=4)
+    pace = course.change(Pace.of(20), end=12)
+    assert course.change(pace, end=12) is pace
+    course.step = 7
+    pace = course.change(pace, end=9)
+    assert course.changes == [{"step": 4, "end": 12}, {"step": 7, "end": 9}]
+    again = Course.from_json(json.loads(json.dumps(course.to_json())))
+    assert Pace.of(20, again.changes) == pace
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
@@ -54,12 +66,21 @@ def test_a_small_loss_that_grows_to_that_of_chance_is_no_divergence():
 
 def test_a_network_that_learnt_nothing_is_told():
     dead = Fitted(count=100, loss=math.log(10), accuracy=0.1)
-    told = warning(dead, chance=math.log(10) - 1e-9, most_frequent=0.12)
+    told = warning(dead, chance=math.log(10) - 1e-9, most_frequent=0.12, steps=100)
     assert "has learnt nothing" in told
     assert "10.0%" in told
     assert "12.0%" in told
+    assert told.endswith("change the learning rate")
+
+
+@pytest.mark.parametrize(("steps", "said"), [(1, "1 step may"), (99, "99 steps may")])
+def test_a_short_run_that_learnt_nothing_is_told_to_go_on(steps, said):
+    told = warning(Fitted(10, 2.4, 0.1), chance=2.3, most_frequent=0.12, steps=steps)
+    assert told.endswith(
+        f"{said} be too few: train for more epochs, or start from published weights"
+    )
 
 
 def test_a_network_that_learnt_is_not_warned_about():
-    assert warning(Fitted(10, 1.0, 0.1), chance=2.3, most_frequent=0.1) == ""
-    assert warning(Fitted(10, 30.0, 0.4), chance=2.3, most_frequent=0.1) == "", "lenet5's is large"
+    assert warning(Fitted(10, 1.0, 0.1), chance=2.3, most_frequent=0.1, steps=9) == ""
+    assert warning(Fitted(10, 30.0, 0.4), chance=2.3, most_frequent=0.1, steps=9) == "", "large"

@@ -66,3 +66,11 @@ def test_teams_of_two_and_three_learn_as_one_process_does_on_the_same_batches(tm
         assert set(team) == set(alone)
         for name, value in alone.items():
             torch.testing.assert_close(team[name], value, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_a_team_shortens_its_run_by_the_clock_of_the_first_process(tmp_path):
+    run_team(2, "limited", tmp_path / "rank")
+    first, second = (torch.load(tmp_path / f"rank{rank}") for rank in (0, 1))
+    assert first["changes"] == second["changes"]
+    assert 4 <= first["changes"][-1]["end"] <= 8, "of 12 steps, in the time of 8"
+    assert torch.equal(first["weights"], second["weights"])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 
-from convforge.errors import RecipeError
+from convforge.errors import DataError, RecipeError
 from convforge.images.augment import Augment
 from convforge.images.dataset import Images, Split
 from convforge.networks.catalog import create
@@ -90,6 +92,12 @@ def test_the_head_is_scikit_learns_of_the_strength_that_suits_best():
     assert head.top1 == (logits.argmax(1) == labels_val).mean()
 
 
+def test_a_fit_that_its_steps_end_is_taken_without_a_word(monkeypatch):
+    monkeypatch.setattr(finetune, "STEPS", 1)
+    x, labels = blobs(60)
+    assert logistic_regression(x, labels, x, labels, classes=3).top1 > 0.5
+
+
 def test_two_classes_and_a_class_without_images_have_rows_of_their_own():
     x, labels = blobs(90, classes=2)
     head = logistic_regression(x, labels * 2, x, labels * 2, classes=4)
@@ -159,13 +167,29 @@ def test_uncropped_and_cropped_images_are_tuned_on_alike(weights):
 
 
 def test_the_head_alone_needs_weights():
-    with pytest.raises(RecipeError, match="tune 'head' fits the last layer to weights"):
+    with pytest.raises(RecipeError, match="tune='head' fits the last layer to weights"):
         train(images(), network="resnet20", tune="head")
+
+
+def test_images_of_one_class_that_can_be_used_are_refused(weights):
+    data = images()
+    part = data.splits["train"]
+
+    def read(row):
+        if part.labels[row]:
+            raise DataError("damaged")
+        return part.read(row)
+
+    splits = {**data.splits, "train": dataclasses.replace(part, read=read)}
+    with pytest.raises(DataError, match=r"that can be used are of one class, among them"):
+        tuned(weights, data=dataclasses.replace(data, splits=splits), max_bad=1.0)
 
 
 def test_a_network_without_a_linear_layer_at_its_end_is_trained_as_it_is(tmp_path):
     path = tmp_path / "nin.safetensors"
     save_file(create("nin_cifar", num_classes=10).state_dict(), path)
+    with pytest.raises(RecipeError, match="nin_cifar does not end in one"):
+        train(images(40, size=32), network="nin_cifar", weights=str(path), tune="head")
     recipe = Recipe(epochs=1, batch_size=32, learning_rate=1e-4)
     card = train(images(40, size=32), network="nin_cifar", weights=str(path), recipe=recipe).card
     assert "head" not in card.metrics

@@ -16,6 +16,7 @@ from convforge.networks.contract import ConvNet
 from convforge.training.distributed import Team
 from convforge.training.fitting import fit
 from convforge.training.learner import Learner
+from convforge.training.limit import Costs, Limit
 from convforge.training.recipe import Recipe
 
 PREPROCESS = Preprocess(resize=(6, 6), crop=(6, 6), mean=(100.0,), std=(50.0,))
@@ -23,18 +24,22 @@ PLAIN = Recipe(epochs=1, batch_size=8, momentum=0.0, weight_decay=0.0, label_smo
 
 
 class Recorder(ConvNet):
-    """A linear classifier that remembers what it was trained on."""
+    """A linear classifier that remembers what it was trained on, and takes a second for it.
 
-    def __init__(self):
+    From the step `slow_from` on it takes two.
+    """
+
+    def __init__(self, *, slow_from=1000):
         torch.manual_seed(0)
         super().__init__(
             nn.Sequential(nn.Identity()), nn.Sequential(nn.Flatten(), nn.Linear(36, 3))
         )
         self.input_shape, self.num_classes = (1, 6, 6), 3
-        self.seen = []
+        self.seen, self.slow_from, self.now = [], slow_from, 0.0
 
     def weighted_logits(self, x):
         self.seen.append(x.detach().clone())
+        self.now += 1.0 + (len(self.seen) > self.slow_from)
         return ((self(x), 1.0),)
 
 
@@ -182,3 +187,46 @@ def test_a_network_that_stays_at_chance_is_told():
     labels = np.arange(24) % 3
     course = run(net, striped(24)[0], labels, Recipe(epochs=1, batch_size=24, learning_rate=1e-8))
     assert "has learnt nothing" in course.warning
+
+
+# ------------------------------------------------------------------------------- with a time limit
+
+
+def limited(net, recipe, *, seconds, **options):
+    """Of 24 images, three steps an epoch."""
+    costs = Costs(step=1.0, small=1.0, image=0.0, counts={"train": 24})
+    limit = Limit(seconds, costs, recipe=recipe, clock=lambda: net.now)
+    return run(net, *striped(24), recipe, limit=limit, **options)
+
+
+def test_where_the_machine_gets_slower_the_run_is_shortened_and_comes_to_its_end():
+    net, calls = Recorder(slow_from=12), []
+    recipe = Recipe(epochs=10, batch_size=8, average=0.9)
+    course = limited(net, recipe, seconds=33.0, progress=lambda *c: calls.append(c))
+    assert 30 < net.now <= 33
+    assert 20 <= course.step < 24
+    assert len(net.seen) == course.step == course.changes[-1]["end"]
+    assert calls[-1][:2] == (course.step, course.step)
+    assert calls[-1][2].startswith("epoch 8/8, ")
+    last = course.history[-1]
+    assert (last["epoch"], last["step"], last["end"]) == (8, course.step, course.step)
+    assert "end" not in course.history[0]
+    assert last["learning_rate"] < 0.1 * recipe.learning_rate
+
+
+def test_a_last_epoch_that_is_cut_off_is_validated_and_may_be_the_best():
+    net = Recorder(slow_from=12)
+    scores = iter(range(100))
+    recipe = Recipe(epochs=10, batch_size=8)
+    course = limited(net, recipe, seconds=33.0, validate=lambda _: next(scores) / 100)
+    assert course.step % 3
+    assert course.best == {"epoch": 8, "top1": 0.07}
+    assert [row["step"] for row in course.history] == [3, 6, 9, 12, 15, 18, 21, course.step]
+
+
+def test_a_limit_that_holds_by_itself_changes_nothing():
+    recipe = Recipe(epochs=4, batch_size=8, average=0.9, augment=Augment(shift=1))
+    alone, net = Recorder(), Recorder()
+    course = run(alone, *striped(24), recipe)
+    assert limited(net, recipe, seconds=13.0) == course
+    assert torch.equal(net.head[1].weight, alone.head[1].weight)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 import signal
@@ -17,7 +18,12 @@ import torch
 from convforge.errors import Interrupted, OutputError, RecipeError
 from convforge.images.augment import Augment
 from convforge.images.dataset import Images, Split
-from convforge.training.journal import clear_states, start_again
+from convforge.images.preprocess import Preprocess
+from convforge.networks.catalog import create
+from convforge.training.fitting import fit
+from convforge.training.journal import check_ended, open_journal
+from convforge.training.learner import Learner
+from convforge.training.log import read_log
 from convforge.training.recipe import Recipe
 from convforge.training.recipes import find_recipe
 from convforge.training.state import states
@@ -80,6 +86,47 @@ def equal(one, other):
     return all(torch.equal(tensor, expected[name]) for name, tensor in one.net.state_dict().items())
 
 
+class Given:
+    """A limit that says what it is told to, {step: end}."""
+
+    def __init__(self, ends):
+        self.ends = ends
+
+    def begin(self, earlier):
+        pass
+
+    def after_step(self, step, pace):
+        return self.ends.get(step, pace.end)
+
+    def after_epoch(self):
+        pass
+
+
+def fitted(folder, *, ends=None, kill_at=None):
+    """24 images in batches of 8 for 5 epochs, with all that goes by the place in the course."""
+
+    def progress(done, total, message):
+        if done == kill_at:
+            raise Killed
+
+    torch.manual_seed(0)
+    images = stripes(validation=False).splits["train"]
+    recipe = Recipe(epochs=5, batch_size=8, average=0.9, small_images=0.6, seed=1)
+    preprocess = Preprocess(resize=32, crop=(32, 32), mean=(100.0,) * 3, std=(50.0,) * 3)
+    net = create("resnet20", num_classes=3)
+    identity = {"recipe": recipe.to_json(), "data": {}}
+    with open_journal(folder, identity=identity, save_every=0.0) as journal:
+        course = fit(
+            Learner(net, recipe=recipe, preprocess=preprocess),
+            np.stack([images.read(i) for i in range(24)]),
+            images.labels,
+            journal=journal,
+            limit=None if ends is None else Given(ends),
+            progress=progress,
+        )
+    return course, net.state_dict()
+
+
 def small(recipe):
     return Recipe.from_json({**recipe.to_json(), "batch_size": 8})
 
@@ -95,6 +142,26 @@ def test_interrupted_at_five_steps_it_ends_as_if_it_had_not_been(case, tmp_path)
     again = run(network, recipe, folder=tmp_path)
     assert equal(again, whole)
     assert {**again.card.metrics, "seconds": 0} == {**whole.card.metrics, "seconds": 0}
+
+
+def test_a_shortened_run_that_is_interrupted_ends_as_if_it_had_not_been(tmp_path):
+    ends = {4: 9, 7: 11}
+    whole, expected = fitted(tmp_path / "whole", ends=ends)
+    assert (whole.step, whole.history[-1]["end"]) == (11, 11)
+    assert whole.changes == [{"step": 4, "end": 9}, {"step": 7, "end": 11}]
+    for step in (4, 5, 8):  # at a change, after it, after another
+        with pytest.raises(Killed):
+            fitted(tmp_path / "cut", ends=ends, kill_at=step)
+    again, weights = fitted(tmp_path / "cut")
+    assert {**again.to_json(), "seconds": 0} | {"history": 0} == {
+        **whole.to_json(),
+        "seconds": 0,
+    } | {"history": 0}
+    assert all(torch.equal(weights[name], value) for name, value in expected.items())
+    longer = fitted(tmp_path / "longer", ends={4: 9})[1]
+    assert not all(torch.equal(longer[name], value) for name, value in expected.items())
+    rows = read_log(tmp_path / "cut")
+    assert [(row["step"], row.get("end")) for row in rows] == [(3, None), (6, 9), (9, 11), (11, 11)]
 
 
 def test_a_state_that_is_not_of_every_step_is_enough(tmp_path):
@@ -138,6 +205,7 @@ def test_another_run_is_refused_saying_what_differs(tmp_path):
     other = Recipe.from_json({**recipe.to_json(), "learning_rate": 0.2})
     with pytest.raises(RecipeError, match=r"recipe\.learning_rate is 0\.05 there and 0\.2 here"):
         run("resnet20", other, folder=tmp_path)
+    assert find_recipe("resnet20", tmp_path / "recipe.json").learning_rate == 0.05
     with pytest.raises(RecipeError, match="network is 'resnet20' there and 'plain20' here"):
         run("plain20", recipe, folder=tmp_path)
 
@@ -155,19 +223,47 @@ def test_log_and_recipe_lie_beside_the_states(tmp_path):
     assert written == Recipe.from_json({**recipe.to_json(), "epochs": 3})
 
 
+def test_the_seconds_of_an_epoch_are_those_at_its_end(tmp_path):
+    recipe = dataclasses.replace(small(Recipe()), batch_size=24)  # an epoch is one step
+    run("resnet20", recipe, folder=tmp_path, epochs=2)
+    with (tmp_path / "log.csv").open(newline="") as file:
+        first, second = (float(row["seconds"]) for row in csv.DictReader(file))
+    assert 0 < first < second
+
+
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     with pytest.raises(OutputError, match="cannot be made"):
         run("resnet20", small(Recipe()), folder=tmp_path / "absent" / "run")
 
 
-def test_starting_again_needs_force_and_clears(tmp_path):
-    start_again(tmp_path / "absent", force=False)
+def test_a_run_that_has_not_ended_is_in_the_way_of_another(tmp_path):
+    check_ended(tmp_path / "absent")
     run("resnet20", small(Recipe()), folder=tmp_path)
     with pytest.raises(OutputError, match="--resume, or start again by --force"):
-        start_again(tmp_path, force=False)
-    start_again(tmp_path, force=True)
-    assert states(tmp_path) == []
-    clear_states(tmp_path)
+        check_ended(tmp_path)
+
+
+def test_another_run_removes_an_earlier_ones_state_once_it_begins(tmp_path):
+    recipe = small(Recipe())
+    run("resnet20", recipe, folder=tmp_path)
+    kept = states(tmp_path)
+    other = dataclasses.replace(recipe, augment=Augment(shift=32))
+    with pytest.raises(RecipeError, match="shift is 32 pixels"):
+        run("resnet20", other, folder=tmp_path, earlier="remove")
+    assert states(tmp_path) == kept
+    other = dataclasses.replace(recipe, learning_rate=0.01)
+    again = run("resnet20", other, folder=tmp_path, earlier="remove", epochs=1)
+    assert states(tmp_path)[-1].stem == "state-00000003"
+    assert equal(again, run("resnet20", other, epochs=1))
+
+
+def test_another_precision_than_the_runs_is_refused(tmp_path):
+    recipe = small(Recipe())
+    with pytest.raises(Killed):
+        run("resnet20", recipe, folder=tmp_path, kill_at=4)
+    with pytest.raises(RecipeError, match=r"precision bf16: the run that is continued is in fp32"):
+        run("resnet20", recipe, folder=tmp_path, precision="bf16")
+    run("resnet20", recipe, folder=tmp_path, precision="fp32")
 
 
 @pytest.mark.slow

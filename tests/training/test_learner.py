@@ -13,7 +13,8 @@ from convforge.images.augment import Augment
 from convforge.images.preprocess import Preprocess
 from convforge.networks.catalog import create
 from convforge.networks.contract import ConvNet
-from convforge.training.learner import Batch, Learner, small_size
+from convforge.training.distributed import Team
+from convforge.training.learner import Batch, Learner, check_batch, small_size
 from convforge.training.machine import Machine
 from convforge.training.recipe import Recipe
 
@@ -64,7 +65,7 @@ def test_a_step_is_the_gradient_of_the_weighted_smoothed_cross_entropy(side):
         expected = expected + 0.3 * F.cross_entropy(twin.side(x), y, label_smoothing=0.1)
     expected.backward()
     assert loss == pytest.approx(expected.item(), rel=1e-5)
-    rate = PLAIN.rate(0, steps=1)
+    rate = PLAIN.rate(0.5)
     for trained, start in zip(net.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(trained, start - rate * start.grad)
 
@@ -191,3 +192,25 @@ def test_the_average_is_what_is_kept_in_the_end():
     learner.finish()
     assert torch.equal(net.head[2].weight, average)
     assert not torch.equal(last, average)
+
+
+def test_one_image_a_step_is_enough_where_maps_are_larger_or_statistics_frozen():
+    net = create("resnet18", num_classes=3, input_size=64)
+    one = Recipe(batch_size=1)
+    check_batch(net, one, count=20)
+    check_batch(create("resnet18", input_size=32), Recipe(batch_size=2), count=20)
+    check_batch(
+        create("resnet18", input_size=32), Recipe(batch_size=1, batch_norm="frozen"), count=20
+    )
+    check_batch(create("lenet5"), one, count=20)
+    assert net.training
+    assert all(parameter.device.type == "cpu" for parameter in net.parameters())
+    with pytest.raises(RecipeError, match="one image of 32x32"):
+        check_batch(create("resnet18", input_size=40), Recipe(small_images=0.4), count=1)
+
+
+def test_a_team_leaves_each_process_its_share_of_a_batch():
+    net = create("resnet18", input_size=32)
+    check_batch(net, Recipe(batch_size=4), count=20, team=Team(size=2))
+    with pytest.raises(RecipeError, match="normalises over a batch"):
+        check_batch(net, Recipe(batch_size=3), count=20, team=Team(size=2))

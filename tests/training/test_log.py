@@ -20,5 +20,11 @@ def test_every_epoch_has_a_row_and_what_is_not_known_is_empty(tmp_path):
     assert read_log(tmp_path) == [{**row, "epoch": 1}, {**row, "epoch": 2, "val_top1": 0.5}]
 
 
+def test_a_run_with_another_end_has_it_in_a_column_more(tmp_path):
+    write_log(tmp_path, [{"epoch": 1, "step": 3}, {"epoch": 2, "step": 5, "end": 5}])
+    first, second = read_log(tmp_path)
+    assert (first, second) == ({"epoch": 1, "step": 3}, {"epoch": 2, "step": 5, "end": 5})
+
+
 def test_a_folder_without_a_log_has_no_rows(tmp_path):
     assert read_log(tmp_path) == []

@@ -91,4 +91,4 @@ def test_the_rate_is_the_schedules_share_of_the_peak_in_the_middle_of_a_step():
     recipe = Recipe(learning_rate=0.4, schedule="cosine", warmup=0.0)
     for step in range(10):
         expected = 0.4 * (1 + math.cos(math.pi * (step + 0.5) / 10)) / 2
-        assert recipe.rate(step, steps=10) == pytest.approx(expected, rel=1e-12)
+        assert recipe.rate((step + 0.5) / 10) == pytest.approx(expected, rel=1e-12)

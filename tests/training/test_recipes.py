@@ -80,6 +80,8 @@ def test_a_file_has_fields_that_go_over_the_networks_own(tmp_path):
         ("a.json", "[1]", "a record of fields"),
         ("a.yaml", "a: [", "not YAML"),
         ("a.yaml", "- 1", "a record of fields"),
+        ("a.yaml", "1: 2\nfoo: 3", "no field 1"),
+        ("a.yaml", "augment: {1: 2, foo: 3}", "no field 1"),
         ("a.json", '{"epoch": 1}', "no field 'epoch'"),
         ("a.json", '{"epochs": "5"}', "epochs is '5'"),
         ("a.json", '{"learning_rate": "5e-4"}', "learning_rate is '5e-4'"),
@@ -120,3 +122,10 @@ def test_fields_that_are_none_leave_a_recipe_as_it_is():
 def test_a_saved_file_is_plain_json(tmp_path):
     save_recipe(Recipe(), tmp_path / "r.json")
     assert json.loads((tmp_path / "r.json").read_text()) == Recipe().to_json()
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.yaml"])
+def test_a_file_that_is_not_utf_8_is_refused(tmp_path, name):
+    (tmp_path / name).write_bytes("augment: é".encode("latin-1"))
+    with pytest.raises(RecipeError, match=rf"{name}: not UTF-8"):
+        find_recipe("lenet5", tmp_path / name)

@@ -51,6 +51,7 @@ def test_a_trial_leaves_network_and_random_numbers_as_they_were(monkeypatch):
     [
         (100, {"train": 100}, 9),  # 95 s for epochs of 10 steps of 1 s
         (1000, {"train": 100}, 95),
+        (1e9, {"train": 100}, 100_000),  # a recipe's most
         (100, {"train": 109}, 9),
         (100, {"train": 100, "test": 300}, 8),  # 300 images at 1/30 s
         (100, {"train": 100, "val": 300}, 4),  # 10 s an epoch on top
@@ -66,11 +67,23 @@ def test_small_images_leave_time_for_more_epochs(monkeypatch):
     monkeypatch.setattr(
         Trial, "step_seconds", lambda *_, machine, small=False: 0.5 if small else 1.0
     )
-    assert tried.epochs(100, RECIPE, machine=PLAIN) == 9
+
+    def epochs(recipe):
+        return tried.epochs(100, recipe, costs=tried.costs(recipe, machine=PLAIN))
+
+    assert epochs(RECIPE) == 9
     recipe = dataclasses.replace(RECIPE, small_images=0.4)  # 0.8 s a step
-    assert tried.epochs(100, recipe, machine=PLAIN) == 11
+    assert epochs(recipe) == 11
 
 
 def test_a_time_that_is_too_short_is_refused_with_what_an_epoch_takes():
     with pytest.raises(RecipeError, match=r"one epoch takes about 10 s here, and 9 s are left"):
         epochs_within(9.0, a_step=1.0, counts={"train": 100}, recipe=RECIPE)
+
+
+def test_a_part_of_an_epoch_is_one_where_less_is_enough():
+    fields = {"a_step": 1.0, "counts": {"train": 100}, "recipe": RECIPE}
+    assert epochs_within(9.0, **fields, least=0.5) == 1
+    assert epochs_within(100.0, **fields, least=0.5) == 9
+    with pytest.raises(RecipeError, match="4 s are left"):
+        epochs_within(4.0, **fields, least=0.5)

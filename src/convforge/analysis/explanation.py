@@ -20,7 +20,7 @@ import numpy as np
 
 from convforge.analysis import occlusion
 from convforge.errors import InputError
-from convforge.images.decode import decode
+from convforge.images.picture import decode
 from convforge.prediction import Prediction, top_predictions
 from convforge.runtime import Runtime
 

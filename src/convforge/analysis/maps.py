@@ -18,7 +18,7 @@ from torch import nn
 from convforge.analysis.explanation import needs_classifier
 from convforge.classifier import evaluation_mode
 from convforge.errors import InputError
-from convforge.images.decode import decode
+from convforge.images.picture import decode
 
 if TYPE_CHECKING:
     from os import PathLike

@@ -204,13 +204,41 @@ def _faded(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _head(figure: Any, heading: str, lines: Sequence[str]) -> None:
     words = "\n".join(_drawable(line) for line in lines if line)
-    figure.suptitle(
-        heading, x=0.02, ha="left", fontsize=14, fontweight="bold", parse_math=False, wrap=True
-    )
+    left: dict[str, Any] = {"x": 0.02, "ha": "left", "parse_math": False}
+    width = 0.92 * 72 * figure.get_figwidth()  # hinted letters are up to 3 % wider
+    heading = _wrapped(heading, width=width, size=14, weight="bold")
+    figure.suptitle(heading, **left, size=14, weight="bold")
     if words:
-        figure.supxlabel(
-            words, x=0.02, ha="left", fontsize=9, color=SOFT, parse_math=False, wrap=True
+        figure.supxlabel(_wrapped(words, width=width, size=9), **left, size=9, color=SOFT)
+
+
+def _wrapped(text: str, *, width: float, size: float, weight: str = "normal") -> str:
+    """The text in lines of at most `width` points, of whole words.
+
+    Matplotlib's own `wrap` takes two dollar signs for a formula whatever `parse_math` says.
+    """
+    from matplotlib.font_manager import FontProperties  # noqa: PLC0415  (optional)
+    from matplotlib.textpath import text_to_path  # noqa: PLC0415  (optional)
+
+    font = FontProperties(size=size, weight=weight)
+
+    def fits(line: str) -> bool:
+        extent: tuple[float, float, float] = text_to_path.get_text_width_height_descent(
+            line, font, ismath=False
         )
+        return extent[0] <= width
+
+    lines: list[str] = []
+    for paragraph in text.split("\n"):
+        line, *words = paragraph.split(" ")
+        for word in words:
+            if fits(f"{line} {word}"):
+                line += f" {word}"
+            else:
+                lines.append(line)
+                line = word
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def _drawable(text: str) -> str:

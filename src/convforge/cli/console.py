@@ -1,4 +1,4 @@
-"""Where the command line's words go: results to stdout, progress and errors to stderr.
+"""Where the command line's words go, results to stdout, progress and errors to stderr; and stdin.
 
 On a terminal there are colours and moving bars; in a pipe or a log there are neither, and lines
 are as long as they need to be.
@@ -23,6 +23,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
+
+from convforge.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -55,6 +57,13 @@ def write(pieces: Iterable[str]) -> None:
     for piece in pieces:
         sys.stdout.write(piece.encode(encoding, "backslashreplace").decode(encoding))
         sys.stdout.flush()
+
+
+def read() -> bytes:
+    """All of stdin. Raises InputError where that is a terminal, which has no image."""
+    if sys.stdin.isatty():
+        raise InputError("-: standard input is a terminal; pipe an image into it, or name a file")
+    return sys.stdin.buffer.read()
 
 
 def ascii_only() -> bool:

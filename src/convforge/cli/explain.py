@@ -66,7 +66,10 @@ def explain(
     ] = None,
     method: Annotated[
         Method | None,
-        typer.Option(help="By default grad-cam; occlusion where an artifact has none."),
+        typer.Option(
+            metavar="NAME",
+            help=f"{', '.join(Method)}; by default grad-cam, occlusion where an artifact has none.",
+        ),
     ] = None,
     target: Annotated[
         str | None,

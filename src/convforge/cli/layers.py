@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from convforge.analysis.rows import HEADINGS, bytes_text, cells
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 FULL_WIDTH = 140  # columns that the whole table needs; a narrower terminal gets the essential ones
 
 _WIDE_ONLY = frozenset({"kind", "size", "activations", "FLOP/byte"})
+_BETWEEN = 3  # columns of a terminal from a cell to the next
 _ON_THE_LEFT = ("layer", "kind", "kernel", "size")
 
 
@@ -40,11 +42,36 @@ def _layers(found: Summary, *, width: int) -> RenderableType:
     if found.timing is None:
         left_out.add("ms")
     kept = [place for place, heading in enumerate(HEADINGS) if heading not in left_out]
-    table = make_table("", *(HEADINGS[place] for place in kept), left=_ON_THE_LEFT)
-    for row in found.rows:
-        texts = cells(row)
-        table.add_row(*(plain(texts[place]) for place in kept))
+    rows = [[texts[place] for place in kept] for texts in map(cells, found.rows)]
+    headings = [HEADINGS[place] for place in kept]
+    if _width(headings, rows) > width:
+        names = _shortened([row[0] for row in rows])
+        rows = [[name, *row[1:]] for name, row in zip(names, rows, strict=True)]
+    if _width(headings, rows) > width:
+        place = headings.index("kernel")
+        headings, *rows = ([*row[:place], *row[place + 1 :]] for row in (headings, *rows))
+    table = make_table("", *headings, left=_ON_THE_LEFT)
+    for row in rows:
+        table.add_row(*map(plain, row))
     return table
+
+
+def _width(headings: list[str], rows: list[list[str]]) -> int:
+    """Columns of a terminal that no cell of a table is broken in."""
+    return sum(max(map(len, column)) + _BETWEEN for column in zip(headings, *rows, strict=True)) + 2
+
+
+def _shortened(names: list[str]) -> list[str]:
+    """Dotted names, each without the parts that it shares with the beginning of the one above."""
+    found = names[:1]
+    for above, name in itertools.pairwise(names):
+        parts, shared = name.split("."), 0
+        for one, other in zip(parts[:-1], above.split("."), strict=False):
+            if one != other:
+                break
+            shared += 1
+        found.append(f"{'…' if shared else ''}{'.'.join(parts[shared:])}")
+    return found
 
 
 def _sums(found: Summary) -> Iterator[str]:

@@ -15,6 +15,7 @@ from convforge.card import Card
 from convforge.cli import console, tables
 from convforge.cli.options import ArgumentOption, ForceFlag, JsonFlag, arguments_from
 from convforge.errors import InputError, OutputError, RecipeError
+from convforge.file_kinds import SUFFIX, check_classifier_name
 from convforge.files import check_destination
 from convforge.images.corruptions import CORRUPTIONS, Corruption
 from convforge.loading import load
@@ -185,6 +186,7 @@ def train(
             device=device,
             precision=precision,
             folder=folder,
+            earlier="continue" if resume else "remove",
             save_every=every,
             logger=logger,
             measured=measured.append,
@@ -192,8 +194,7 @@ def train(
         )
         if os.environ.get("RANK", "0") != "0":
             return  # of a team the first one writes
-        report = _keep(classifier, measured[0], file=file, folder=folder)
-        logger.end(classifier.card, [report] if isinstance(report, Path) else [])
+        report = _keep(classifier, measured[0], logger, file=file, folder=folder)
     _show_trained(classifier.card, file, report, logger.said, as_json=as_json)
 
 
@@ -269,9 +270,16 @@ def _destinations(
 
     The file is refused before the work where it cannot be written or is there.
     """
-    file = output or Path(f"{data_name(data)}.safetensors")
+    file = output or Path(f"{data_name(data)}{SUFFIX}")
+    check_classifier_name(file)
     _check_new(file, force=force, option="--output")
-    return file, run or file.with_suffix(".run")
+    folder = run or file.with_suffix(".run")
+    if file.resolve() == folder.resolve():
+        raise OutputError(
+            f"{file}: is the folder of the run too; name another file with --output, or another "
+            "folder with --run"
+        )
+    return file, folder
 
 
 def _check_new(file: Path, *, force: bool, option: str) -> None:
@@ -287,13 +295,13 @@ def _check_new(file: Path, *, force: bool, option: str) -> None:
 def _begun(
     folder: Path, log: Sequence[str], *, resume: bool, force: bool
 ) -> Iterator[tuple["Loggers", "console.Report | None"]]:
-    """Within a run goes on, or starts where `force` allows that; its loggers and its progress."""
+    """Within a run goes on, or starts where it may; its loggers and its progress."""
     with console.progress_bar("loading torch") as progress:
         from convforge.training import journal, loggers  # noqa: PLC0415  (imports torch)
 
         with loggers.open_loggers(log, folder) as logger:
-            if not resume:
-                journal.start_again(folder, force=force)
+            if not (resume or force):
+                journal.check_ended(folder)
             yield logger, progress
 
 
@@ -337,25 +345,29 @@ def _whole(epochs: str | None) -> int | str | None:
     """The number; None for "auto"; what is no number as it is, for the recipe to refuse."""
     if epochs == "auto":
         return None
-    return int(epochs) if epochs is not None and epochs.lstrip("-").isdigit() else epochs
+    return int(epochs) if epochs and re.fullmatch("-?[0-9]{1,18}", epochs) else epochs
 
 
 def _keep(
-    classifier: "Classifier", measured: "Measured", *, file: Path, folder: Path
+    classifier: "Classifier", measured: "Measured", logger: "Loggers", *, file: Path, folder: Path
 ) -> Path | InputError:
     """Save what was trained, remove the run's states, write its report, or say why there is none.
 
-    By then the classifier is saved, so the run ends well without a report too.
+    By then the classifier is saved, so the run ends well without a report too, and `logger` is told
+    of its end.
     """
     from convforge.training.journal import clear_states  # noqa: PLC0415  (imports torch)
     from convforge.training.report import save_report  # noqa: PLC0415  (imports torch)
 
     classifier.save(file)
     clear_states(folder)
+    report: Path | InputError
     try:
-        return save_report(folder, classifier.card, measured)
+        report = save_report(folder, classifier.card, measured)
     except InputError as error:
-        return error
+        report = error
+    logger.end(classifier.card, [report] if isinstance(report, Path) else [])
+    return report
 
 
 def _show_trained(
@@ -368,7 +380,7 @@ def _show_trained(
         console.show(*tables.training(card), tables.saved(file), *words)
         return
     fields = json.loads(card.dumps())
-    split = {key: value for key, value in fields["data"]["split"].items() if key != "test"}
+    split = {k: v for k, v in fields["data"]["split"].items() if k not in {"test", "known"}}
     record = {"file": str(file), "file_bytes": file.stat().st_size, **fields}
     record["report"] = str(report) if isinstance(report, Path) else None
     record["logged"] = list(logged)

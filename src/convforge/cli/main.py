@@ -12,8 +12,8 @@ when they need it.
 
 import io
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -29,6 +29,7 @@ from convforge.cli import (
     ship,
     study,
 )
+from convforge.cli.options import in_options
 from convforge.errors import ConvforgeError, InputError, Interrupted
 from convforge.version import __version__
 
@@ -90,12 +91,13 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and give its exit code; what it raises on purpose becomes a message."""
+    program = typer.main.get_command(app)
     try:
-        typer.main.get_command(app)(list(arguments), prog_name="convforge")
+        program(list(arguments), prog_name="convforge")
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else int(done.code is not None)
     except ConvforgeError as error:
-        return _explain(error)
+        return _explain(error, _options(program, arguments))
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in EXTRAS:
@@ -113,11 +115,22 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _explain(error: ConvforgeError) -> int:
+def _options(program: Any, arguments: Sequence[str]) -> dict[str, str]:
+    """The options of the command that was called, by the arguments of its function."""
+    called = next(program.commands[name] for name in arguments if name in program.commands)
+    return {
+        one.name: max(one.opts, key=len) for one in called.params if one.param_type_name == "option"
+    }
+
+
+def _explain(error: ConvforgeError, options: Mapping[str, str]) -> int:
     """Show what was raised on purpose as a paragraph; gives the exit code."""
-    if isinstance(error, InputError | Interrupted):
+    if isinstance(error, InputError):
+        console.show_error(in_options(error, options))
+        return 2
+    if isinstance(error, Interrupted):
         console.show_error(str(error))
-        return 2 if isinstance(error, InputError) else 128 + error.signal
+        return 128 + error.signal
     console.show_error(f"{error} (a defect in convforge: please report it)")
     return 1
 

@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -26,6 +27,34 @@ ShapeOption = Annotated[
         "--shape", metavar="SIZES", help="Sizes that an .onnx file leaves open, as 1,3,224,224."
     ),
 ]
+
+
+# Arguments of functions, as messages name them, whose options have other names: those options.
+RENAMED = {
+    "examples": "--example",
+    "input_shape": "--shape",
+    "label_smoothing": "--smoothing",
+    "learning_rate": "--lr",
+    "optimizer": "--opt",
+    "schedule": "--sched",
+    "timeout_s": "--timeout",
+    "tune='head'": "--head-only",
+}
+
+
+def in_options(error: InputError, options: Mapping[str, str]) -> str:
+    """What an error says, with options in the place of the arguments that it names.
+
+    `options` are those of the command, by the arguments that they are for: {"max_ms": "--max-ms"}.
+    What it has no option for stays as it is.
+    """
+    text = str(error)
+    for name in error.names:
+        option = options.get(name, RENAMED.get(name, ""))
+        if option in options.values():
+            # A word by itself: no part of a path, of a longer name, or of an option.
+            text = re.sub(rf"(?<![\w./-]){re.escape(name)}(?![\w/-]|\.\w)", option, text)
+    return text
 
 
 def sizes_from(text: str | None) -> tuple[int, ...] | None:

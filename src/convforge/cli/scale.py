@@ -1,6 +1,5 @@
 """The command `scale`, and the tables that it shows."""
 
-import contextlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +11,7 @@ from convforge.cli.learn import data_name, seconds_of
 from convforge.cli.options import ForceFlag, JsonFlag
 from convforge.cli.tables import make_table, plain, saved, training
 from convforge.compiler.backend.target import TARGETS
-from convforge.errors import BudgetError, NetworkError
+from convforge.errors import NetworkError
 from convforge.networks import catalog
 
 if TYPE_CHECKING:
@@ -102,43 +101,30 @@ def scale(
         from convforge.scaling.scale import scale as run  # noqa: PLC0415  (imports torch)
         from convforge.scaling.space import MIXES  # noqa: PLC0415  (imports torch)
 
-        with _in_options():
-            found = run(
-                network,
-                data,
-                output=file,
-                max_ms=max_ms,
-                max_mb=max_mb,
-                max_train=limit,
-                target=target,
-                threads=threads,
-                input_size=input_size,
-                rule=_rule(rule),
-                mixes=mix or MIXES,
-                recipe=recipe,
-                epochs=epochs,
-                seed=seed,
-                device=device,
-                force=force,
-                measure_again=measure_again,
-                progress=progress,
-            )
+        found = run(
+            network,
+            data,
+            output=file,
+            max_ms=max_ms,
+            max_mb=max_mb,
+            max_train=limit,
+            target=target,
+            threads=threads,
+            input_size=input_size,
+            rule=_rule(rule),
+            mixes=mix or MIXES,
+            recipe=recipe,
+            epochs=epochs,
+            seed=seed,
+            device=device,
+            force=force,
+            measure_again=measure_again,
+            progress=progress,
+        )
     if as_json:
         console.show_json(_record(found))
     else:
         console.show(*_tables(found))
-
-
-@contextlib.contextmanager
-def _in_options() -> "Iterator[None]":
-    """Within, what is said about the budget names options of the command."""
-    try:
-        yield
-    except BudgetError as error:
-        text = str(error)
-        for name in ("max_ms", "max_mb", "measure_again"):
-            text = text.replace(name, f"--{name.replace('_', '-')}")
-        raise BudgetError(text) from None
 
 
 def _rule(text: str | None) -> "Rule | None":

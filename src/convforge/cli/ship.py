@@ -15,9 +15,9 @@ from convforge.cli import console, tables
 from convforge.cli.options import ForceFlag, JsonFlag, ShapeOption, share_from, sizes_from
 from convforge.compiler.backend.package_html import is_page
 from convforge.compiler.backend.target import TARGETS, find_target
-from convforge.errors import DataError, OutputError, list_failures
+from convforge.errors import DataError, InputError, OutputError, list_failures
 from convforge.files import check_destination, write_file
-from convforge.images.paths import open_paths
+from convforge.images.paths import GIVEN, open_paths
 from convforge.loading import load
 from convforge.processors import processors
 from convforge.seal import is_sealed
@@ -33,8 +33,10 @@ PREDICT_EXAMPLES = (
     "Examples:\n\n"
     "convforge predict digits.so scan.png\n\n"
     "convforge predict cats.safetensors holiday/ --top 1 -o holiday.csv\n\n"
-    "convforge predict cats.so archive/ --engine ray -o answers"
+    "convforge predict cats.so archive/ --engine ray -o answers\n\n"
+    "curl -s https://example.com/cat.jpg | convforge predict cats.so - --json"
 )
+STDOUT = Path("-")
 
 
 class Precision(StrEnum):
@@ -163,7 +165,9 @@ def predict(
     paths: Annotated[
         list[str],
         typer.Argument(
-            help="Image files, folders of images, and quoted patterns.", metavar="PATHS..."
+            help="Image files, folders of images, and quoted patterns; - is an image from "
+            "standard input.",
+            metavar="PATHS...",
         ),
     ],
     *,
@@ -176,7 +180,9 @@ def predict(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="A file to keep them in; with --engine ray a folder."),
+        typer.Option(
+            "--output", "-o", help="A file to keep them in, - for none; with --engine ray a folder."
+        ),
     ] = None,
     engine: Annotated[
         Engine, typer.Option(help="Where: here, or on the machines of a Ray cluster.")
@@ -192,12 +198,13 @@ def predict(
     With --engine ray they are Parquet parts in a folder; the same command goes on with those that
     are missing. RAY_ADDRESS says where Ray runs.
     """
+    output = None if output == STDOUT else output
     if engine is Engine.RAY:
         form = Format.JSON if as_json else output_format
         _predict_on_ray(file, paths, output, form=form, top=top, force=force)
         return
     form = _format(Format.JSON if as_json else output_format, output=output, force=force)
-    part = open_paths(paths)
+    part = open_paths(paths, given=console.read() if GIVEN in paths else None)
     failed: list[str] = []
     with console.progress_bar(f"loading {file.name}", streaming=output is None) as progress:
         model = load(file, workers=processors())
@@ -212,7 +219,7 @@ def predict(
         _write(answers, form=form, output=output)
     if output is not None:
         speed = len(part) / (time.perf_counter() - started)
-        console.show(f"{len(part):,} images to {output}, {speed:,.1f} a second")
+        console.show(f"{tables.count_of(len(part), 'image')} to {output}, {speed:,.1f} a second")
     if failed:
         raise DataError(list_failures(failed, total=len(part)))
 
@@ -226,24 +233,32 @@ def _predict_on_ray(
     top: int,
     force: bool,
 ) -> None:
-    from convforge.ray_prediction import predict_on_ray, remove_parts  # noqa: PLC0415  (slow)
+    from convforge.ray_prediction import predict_on_ray  # noqa: PLC0415  (slow)
 
     if output is None or form not in {None, Format.PARQUET}:
         raise OutputError(
             "predict --engine ray: writes Parquet parts into a folder; name one with --output, and "
             "leave out --format and --json"
         )
+    if GIVEN in paths:
+        raise DataError("predict --engine ray: other machines read files; name some, instead of -")
     names = open_paths(paths).names
-    if force:
-        remove_parts(output)
     started = time.perf_counter()
     with console.progress_bar("starting Ray") as progress:
-        done = predict_on_ray(file, names, output, top=top, progress=progress)
+        done = predict_on_ray(
+            file,
+            names,
+            output,
+            top=top,
+            earlier="remove" if force else "continue",
+            progress=progress,
+        )
     answered = done.count - done.found
     speed = answered / (time.perf_counter() - started)
     before = f", {done.found:,} of them before" if done.found else ""
-    machines = f" on {done.machines} machine{'s' * (done.machines != 1)}" if done.machines else ""
-    console.show(f"{done.count:,} images to {output}{before}, {speed:,.1f} a second{machines}")
+    machines = f" on {tables.count_of(done.machines, 'machine')}" if done.machines else ""
+    images = tables.count_of(done.count, "image")
+    console.show(f"{images} to {output}{before}, {speed:,.1f} a second{machines}")
     if done.failed:
         raise DataError(list_failures(done.failed, total=done.count))
 
@@ -300,6 +315,10 @@ def _check_destination(path: Path, *, source: Path, force: bool) -> None:
     if not path.is_file():
         return
     if source.exists() and path.samefile(source):
+        if is_sealed(source):
+            raise InputError(
+                f"{source}: is a compiled artifact already; compile what it was compiled from"
+            )
         raise OutputError(
             f"{path}: is the model itself; name another file for the artifact with --output"
         )

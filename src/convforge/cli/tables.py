@@ -14,6 +14,7 @@ from rich.text import Text
 
 from convforge.analysis.rows import bytes_text, count_text
 from convforge.cli.console import printable
+from convforge.compiler.backend.package_wasm import loader_files
 from convforge.images.survey import sentences
 
 if TYPE_CHECKING:
@@ -39,8 +40,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 def training(card: Card) -> Iterator[Text]:
     """What was trained on what, for how long, and how good it is on what was held out."""
-    done = f"{card.recipe['epochs']} epochs" if "train" in card.metrics else "the last layer"
-    run = f"{done} in {card.metrics['seconds']:.1f} s"
+    run = f"{card.trained} in {card.metrics['seconds']:.1f} s"
     yield plain(f"{card.network} on {card.data['uri']}, {len(card.classes)} classes, {run}", "bold")
     yield from _held_out(card)
     if "data" in card.metrics:
@@ -69,7 +69,8 @@ def evaluation(
         + ("" if result.ece is None else f"; calibration error {result.ece:.2%}")
     )
     if result.bad:
-        yield plain(f"{len(result.bad)} images cannot be used and count as errors:")
+        bad = count_of(len(result.bad), "image")
+        yield plain(f"{bad} cannot be used, counted as errors:")
         yield from (plain(f"  {image.reason}") for image in result.bad[:BAD_LISTED])
     if len(result.bad) > BAD_LISTED:
         yield plain(f"  and {len(result.bad) - BAD_LISTED} more")
@@ -136,17 +137,34 @@ def artifact(result: Artifact, *, seconds: float) -> Iterator[Text]:
         f"weights {bytes_text(result.weight_bytes)}, "
         f"working memory {bytes_text(result.arena_bytes)} a context"
     )
+    yield from _beside(result)
     if result.deviation is not None:
         yield plain(
             f"its weights are {result.precision}: in the self-test no output is off by more than "
             f"{result.deviation:.2g} of the largest"
         )
     yield from _measured(result.precision, result.quantization or {})
+    if result.gain is not None:
+        yield from _gained(result.precision, result.gain)
     if result.weights == "random":
         yield plain(
             "its weights are random: it computes, and predicts nothing; --weights imagenet takes "
             "the published ones"
         )
+
+
+def _beside(result: Artifact) -> Iterator[Text]:
+    """What lies beside an artifact and belongs to it, or is in its way."""
+    if result.target == "wasm32":
+        loader, types = loader_files(result.path)
+        yield plain(f"its loader is {loader}, with the types {types.name}")
+    if result.target == "wheel":
+        module = result.path.name.partition("-")[0]
+        if (other := result.path.with_name(f"{module}.so")).exists():
+            yield plain(
+                f"note: once it is installed, `import {module}` finds {other} instead where that "
+                "is in the working folder; import it from another one"
+            )
 
 
 def _measured(precision: str, record: Mapping[str, Any]) -> Iterator[Text]:
@@ -161,9 +179,26 @@ def _measured(precision: str, record: Mapping[str, Any]) -> Iterator[Text]:
         f"float32 {100 * before['top1']:.2f}%, the same answer for {100 * record['agreement']:.2f}%"
     )
     if "kept" in record:
-        kept = len(record["kept"])
-        text += f"; {kept or 'no'} layer{'' if kept == 1 else 's'} left in float32"
+        # An artifact of before does not say of how many.
+        of = f" of {record['layers']}" if "layers" in record else ""
+        text += f"; {len(record['kept']) or 'none'}{of} layers left in float32"
     yield plain(text)
+
+
+def _gained(precision: str, gain: Mapping[str, Mapping[str, float]]) -> Iterator[Text]:
+    """How large and how fast it is beside float32, and whether that is worth anything."""
+    before, after = (gain[kind] for kind in ("float32", precision))
+    sizes = [bytes_text(int(one["file_bytes"])) for one in (before, after)]
+    yield plain(
+        f"float32 → {precision} on this machine: {sizes[0]} → {sizes[1]}, {before['ms']:.3g} → "
+        f"{after['ms']:.3g} ms an image in one thread"
+    )
+    if after["file_bytes"] >= before["file_bytes"] and after["ms"] >= before["ms"]:
+        yield plain(
+            f"note: {precision} gains nothing here, it is neither smaller nor faster: float32 is "
+            "the better choice",
+            "bold",
+        )
 
 
 def comparison(
@@ -217,6 +252,11 @@ def make_table(title: str, *headers: str, left: Collection[str] = ()) -> Table:
     return table
 
 
+def count_of(number: int, thing: str) -> str:
+    """As "1 image" and "1,200 images"."""
+    return f"{number:,} {thing}{'s' * (number != 1)}"
+
+
 def plain(text: str, style: str = "") -> Text:
     """Text without markup in it, and without anything that a terminal would act on."""
     return Text(printable(text), style)
@@ -233,7 +273,8 @@ def _held_out(card: Card) -> Iterator[Text]:
 
 def _accuracy(share: float, interval: Sequence[float], *, count: int) -> str:
     low, high = interval
-    return f"{share:.2%} of {count:,} images (95 % interval {100 * low:.2f} to {high:.2%})"
+    images = count_of(count, "image")
+    return f"{share:.2%} of {images} (95 % interval {100 * low:.2f} to {high:.2%})"
 
 
 def _scores(scores: Sequence[ClassScore]) -> Table:

@@ -89,7 +89,8 @@ def _object(model: object, *, input_shape: Shape | None, weights: str | None) ->
     if weights is not None:
         raise InputError(
             f"compile: weights={weights!r} goes with the name of a network; a "
-            f"{type(model).__name__} has its own"
+            f"{type(model).__name__} has its own",
+            names=["weights"],
         )
     if isinstance(model, Classifier):
         _refuse_shape(input_shape, of="a classifier")
@@ -108,7 +109,8 @@ def _named(path: Path, *, input_shape: Shape | None, weights: str | None) -> Mod
         return _network(str(path), weights=weights)
     if weights is not None:
         raise InputError(
-            f"{path}: weights={weights!r} goes with the name of a network; a file has its own"
+            f"{path}: weights={weights!r} goes with the name of a network; a file has its own",
+            names=["weights"],
         )
     if not path.is_file():
         raise InputError(f"{path}: no such file; {_what_it_may_be(path)}")
@@ -133,7 +135,8 @@ def _onnx_file(path: Path, *, input_shape: Shape | None) -> Model:
         raise InputError(
             f"{path}: carries the card of a classifier from {list(expected[0])} to "
             f"{list(expected[1])}, and computes {list(found[0])} to {list(found[1])}: leave "
-            f"input_shape out, or take {METADATA_KEY!r} out of its metadata to compile it without"
+            f"input_shape out, or take {METADATA_KEY!r} out of its metadata to compile it without",
+            names=["input_shape"],
         )
     return Model(path.name, graph, card=card, file=path)
 
@@ -190,5 +193,6 @@ def _refuse_shape(input_shape: Shape | None, *, of: str) -> None:
     if input_shape is not None:
         raise InputError(
             f"compile: input_shape={input_shape} for {of}, which has its own; leave it out, or "
-            "compile the bare nn.Module"
+            "compile the bare nn.Module",
+            names=["input_shape"],
         )

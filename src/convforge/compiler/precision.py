@@ -39,6 +39,7 @@ class Chosen:
     model: Model
     options: ByteOptions | None = None
     record: dict[str, Any] | None = None
+    gain: dict[str, dict[str, float]] | None = None
 
 
 def choose_for(
@@ -56,13 +57,14 @@ def choose_for(
         choice = _quantize(model, calibrate, target, max_drop=max_drop, report=report)
         # The network of bytes is its own measure in the self-test.
         found = replace(_on_card(model, "int8", choice.record), expected=None)
-        return Chosen(found, choice.options, choice.record)
+        return Chosen(found, choice.options, choice.record, choice.gain)
     if precision != "bf16":
         return Chosen(model)
     if calibrate is None:
         return Chosen(_on_card(model, "bf16", UNMEASURED))
-    record = _measure(model, calibrate, max_drop=max_drop, report=report)
-    return Chosen(_on_card(model, "bf16", record), record=record)
+    choice = _measure(model, calibrate, max_drop=max_drop, report=report)
+    found = _on_card(model, "bf16", choice.record)
+    return Chosen(found, record=choice.record, gain=choice.gain)
 
 
 def _on_card(model: Model, precision: str, record: dict[str, Any]) -> Model:
@@ -83,20 +85,25 @@ def check_calibration(
     if precision == "int8" and calibrate is None:
         raise InputError(
             "compile: precision int8 needs images to find the range of every value with; give "
-            "calibrate, the data that the classifier was trained on or some like it"
+            "calibrate, the data that the classifier was trained on or some like it",
+            names=["precision", "calibrate"],
         )
     if precision not in {"int8", "bf16"} and calibrate is not None:
         raise InputError(
             f"compile: calibrate goes with precision int8 or bf16, and this is {precision}; leave "
-            "it out"
+            "it out",
+            names=["precision", "calibrate"],
         )
     if not (math.isfinite(max_drop) and 0 <= max_drop <= 1):
-        raise InputError(f"compile: max_drop is {max_drop}; expected a share from 0 to 1")
+        raise InputError(
+            f"compile: max_drop is {max_drop}; expected a share from 0 to 1", names=["max_drop"]
+        )
     if precision == "bf16" and target.binary == "wasm":
         more = "; float16 has half the bytes" if target.form == "page" else ""
         raise InputError(
             f"compile: target {target.name} has no products of bf16, and would be slower than in "
-            f"float32{more}"
+            f"float32{more}",
+            names=["target"],
         )
 
 
@@ -106,7 +113,7 @@ def _measure(
     *,
     max_drop: float,
     report: Progress | None,
-) -> dict[str, Any]:
+) -> Choice:
     if isinstance(data, np.ndarray):
         raise InputError(
             "compile: precision bf16 has no ranges to find with arrays; give calibrate the images "

@@ -41,7 +41,8 @@ def check_options(options: PageOptions, *, target: Target) -> None:
     """Raise InputError, before any work, where a target does not have these options."""
     if options.precision not in PRECISIONS:
         raise InputError(
-            f"compile: precision is {options.precision!r}; expected {' or '.join(PRECISIONS)}"
+            f"compile: precision is {options.precision!r}; expected {' or '.join(PRECISIONS)}",
+            names=["precision"],
         )
     if target.form == "page":
         check_examples(options.examples)
@@ -49,10 +50,14 @@ def check_options(options: PageOptions, *, target: Target) -> None:
     if options.precision == "float16":
         raise InputError(
             f"compile: target {target.name} keeps its weights in float32; precision float16 is for "
-            "target html"
+            "target html",
+            names=["precision", "target"],
         )
     if options.examples:
-        raise InputError(f"compile: target {target.name} has no page for examples; html has one")
+        raise InputError(
+            f"compile: target {target.name} has no page for examples; html has one",
+            names=["target", "examples"],
+        )
 
 
 def save_web_page(

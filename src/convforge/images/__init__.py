@@ -1,7 +1,8 @@
 """What goes in: images, their labels, and the preprocessing that turns them into an input.
 
 Each name is imported when it is first used: who needs the preprocessing's record alone, as an
-artifact's runtime does, waits neither for Pillow nor for the data sets.
+artifact's runtime does, waits neither for Pillow nor for the data sets. No name is that of a module
+beside it, which would hide it once that is imported.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from convforge.images.dataset import Images, Split
-    from convforge.images.decode import decode
+    from convforge.images.picture import decode
     from convforge.images.preprocess import Preprocess
     from convforge.images.source import open, open_for_evaluation  # noqa: A004
 
@@ -19,7 +20,7 @@ _HOMES = {
     "Images": "convforge.images.dataset",
     "Preprocess": "convforge.images.preprocess",
     "Split": "convforge.images.dataset",
-    "decode": "convforge.images.decode",
+    "decode": "convforge.images.picture",
     "open": "convforge.images.source",
     "open_for_evaluation": "convforge.images.source",
 }

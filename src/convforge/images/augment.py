@@ -124,7 +124,7 @@ class Augment:
         Raises RecipeError for a field that does not exist and for a value out of range.
         """
         names = [field.name for field in dataclasses.fields(cls)]
-        unknown = sorted(set(fields) - set(names))
+        unknown = sorted(set(fields) - set(names), key=str)
         if unknown:
             raise RecipeError(
                 f"augmentation: there is no field {unknown[0]!r}; the fields are {', '.join(names)}"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import unicodedata
+from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ from convforge.images.uri import split_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+COLUMNS = ("filename", "label", "split")
 
 
 def read_csv(text: str) -> Collection:
@@ -47,7 +50,11 @@ def _rows(file: Path) -> Iterator[tuple[int, Mapping[str, str | None]]]:
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             reader = csv.DictReader(lines, strict=True)
-            missing = {"filename", "label"} - set(reader.fieldnames or ())
+            columns = Counter(reader.fieldnames or ())
+            double = [name for name in COLUMNS if columns[name] > 1]
+            if double:
+                raise DataError(f"{file}:1: {double[0]!r} is there twice; keep one such column")
+            missing = {"filename", "label"} - set(columns)
             if missing:
                 raise DataError(
                     f"{file}:1: no column {' and '.join(sorted(missing))} in "
@@ -55,6 +62,11 @@ def _rows(file: Path) -> Iterator[tuple[int, Mapping[str, str | None]]]:
                     "filename,label,split"
                 )
             for row in reader:
+                if None in row:
+                    raise DataError(
+                        f"{file}:{reader.line_num}: more cells than the header has columns; put a "
+                        "cell with a comma in quotes"
+                    )
                 yield reader.line_num, row
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror})") from None

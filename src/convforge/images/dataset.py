@@ -28,7 +28,8 @@ class Split:
     image i, uint8 RGB [H, W, 3], or raises DataError; it is called from several threads. `digests`
     are the SHA-256 of each image's file (of its pixels, where it has no file of its own); empty
     where the images were put together by hand. `read_small(i, short_side)` is `read` that may give
-    a smaller image, with a short side of at least so many pixels, where that is quicker.
+    a smaller image, with a short side of at least so many pixels, where that is quicker. `whole` is
+    how many images the part had that these were taken from; 0 where they are all of it.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Split:
     read: Callable[[int], NDArray[np.uint8]]
     digests: tuple[bytes, ...] = ()
     read_small: Callable[[int, int], NDArray[np.uint8]] | None = None
+    whole: int = 0
 
     def __post_init__(self) -> None:
         labels = np.array(self.labels, dtype=np.int64)
@@ -69,6 +71,7 @@ class Split:
             digests=tuple(self.digests[row] for row in rows) if self.digests else (),
             read=partial(_read_row, self.read, list(rows)),
             read_small=read_small,
+            whole=self.whole or len(self),
         )
 
     def for_classes(self, classes: Sequence[str], *, own: Sequence[str]) -> Split:
@@ -81,9 +84,9 @@ class Split:
         unknown = [own[i] for i in np.unique(self.labels) if own[i] not in index]
         if unknown:
             raise DataError(
-                f"{self.name}: {listing(unknown)} not among the {len(classes)} classes of the "
-                f"classifier: {listing(classes)}; rename the class folder, or evaluate a "
-                "classifier that was trained on it"
+                f"part {self.name} has classes that the classifier was not trained on: "
+                f"{listing(unknown)}; its {len(classes)} are {listing(classes)}: rename the class "
+                "folders, or take the data or the classifier that belongs to the other"
             )
         table = np.array([index.get(name, -1) for name in own], dtype=np.int64)
         return replace(self, labels=table[self.labels])
@@ -111,8 +114,8 @@ class Images:
         """As plain JSON values, for `Card.data`: "uri", "fingerprint" and "split".
 
         "split" is {"method": "folders"} where the source has its own parts. For a seeded split it
-        is {"method": "seeded", "seed", "fraction", "test": names of the held-out images}, and
-        `open(uri, split=…)` makes the same split from it again.
+        is {"method": "seeded", "seed", "fraction", "test": names of the held-out images, "known":
+        what a few of them hold}, and `open(uri, split=…)` makes the same split from it again.
         """
         split = {k: list(v) if k == "test" else v for k, v in self.split_record.items()}
         return {"uri": self.uri, "fingerprint": self.fingerprint, "split": split}

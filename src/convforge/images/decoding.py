@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -40,6 +41,7 @@ MAX_BAD = 0.01  # share of a part's images that training does without
 
 _VERSION = 1  # of decoding: a change of pixels needs another
 _CHUNK = 32  # images a task of the thread pool: small enough for a smooth progress bar
+_LUCK = 5  # deviations of a count of bad images among those that were drawn
 _ASPECT = 1.5  # what photographs, stored uncropped, are taken for when their size is estimated
 
 
@@ -73,8 +75,14 @@ def decode_images(
 
     The result does not depend on the number of threads or on the cache. Raises one DataError for
     all bad images where they are over the share `max_bad` of a part or all of one, and DataError
-    where there is no cache and the pixels would not fit the machine's memory.
+    where that is no share and where there is no cache and the pixels would not fit the machine's
+    memory. Of images that were taken from a larger part, as many may be bad as luck can give them
+    of those that it may have.
     """
+    if not 0 <= max_bad <= 1:
+        raise DataError(
+            f"max_bad is {max_bad}; expected a share of the images, from 0 to 1", names=["max_bad"]
+        )
     total = sum(len(images.splits[name]) for name in geometries)
     decoded: dict[str, Decoded] = {}
     done = 0
@@ -240,7 +248,7 @@ def _check_bad(decoded: Mapping[str, Decoded], *, max_bad: float) -> None:
     """Raise one DataError for all bad images where they are too many in a part."""
     total = sum(len(d.part) + len(d.bad) for d in decoded.values())
     if all(
-        len(d.bad) <= max_bad * (len(d.part) + len(d.bad)) and (len(d.part) or not d.bad)
+        len(d.bad) <= _allowed(d, max_bad=max_bad) and (len(d.part) or not d.bad)
         for d in decoded.values()
     ):
         return
@@ -249,8 +257,16 @@ def _check_bad(decoded: Mapping[str, Decoded], *, max_bad: float) -> None:
     more = f"\n  and {len(reasons) - LISTED} more" if len(reasons) > LISTED else ""
     raise DataError(
         f"{len(reasons)} of {total} images cannot be used; repair or remove them, or allow more of "
-        f"a part than max_bad {max_bad:.3g}:{listed}{more}"
+        f"a part than max_bad {max_bad:.3g}:{listed}{more}",
+        names=["max_bad"],
     )
+
+
+def _allowed(one: Decoded, *, max_bad: float) -> float:
+    """How many images of a part may be bad: the share of it, or of what it was drawn from."""
+    count = len(one.part) + len(one.bad)
+    expected = max_bad * count
+    return min(max_bad * (one.part.whole or count), expected + _LUCK * math.sqrt(expected))
 
 
 def _estimated_bytes(count: int, geometry: Geometry) -> int:

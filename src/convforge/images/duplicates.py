@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 HASH_BITS = 10
 CORRELATION = 0.95
 THUMBNAIL = 24  # pixels a side
-SAMPLE = 256  # held-out images, about, that are looked at first; a smaller part is taken as it is
+SAMPLE = 256  # held-out images, about, that are looked at first
 ALIKE = 0.2  # share of them from where near duplicates say nothing
+FEW = 8  # near duplicates that say something, whatever share of a small part they are
 LISTED = 100  # pairs of a record
 
 _ROWS, _COLUMNS = 8, 9
@@ -54,8 +55,9 @@ class Duplicate:
 class Duplicates:
     """What train has too of the images that are held out: one pair an image, exact ones first.
 
-    `alike` parts have near ones of over ALIKE of a sample: either the split leaks, or pictures of
-    this kind are too alike to tell (scans of digits are). Of those, only exact ones are in `pairs`.
+    `alike` parts have more near ones than FEW and ALIKE of a sample: either the split leaks, or
+    pictures of this kind are too alike to tell (scans of digits are). Of those, only exact ones are
+    in `pairs`.
     """
 
     pairs: tuple[Duplicate, ...]
@@ -120,8 +122,7 @@ def find_duplicates(decoded: Mapping[str, Decoded], *, crop: tuple[int, int]) ->
 
 
 def _is_alike(sample: Look, own: Look) -> bool:
-    count = len(sample.bits)
-    return count >= SAMPLE and len(list(nearest(sample, own))) > ALIKE * count
+    return len(list(nearest(sample, own))) > max(FEW, ALIKE * len(sample.bits))
 
 
 def look_at(pixels: Pixels, *, crop: tuple[int, int]) -> Look:

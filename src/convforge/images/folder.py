@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from convforge.errors import DataError
 from convforge.images.collection import PARTS, Collection, Entry
 from convforge.images.dataset import FLAT, listing
-from convforge.images.decode import decode_file, is_grey
+from convforge.images.picture import decode_file, is_grey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

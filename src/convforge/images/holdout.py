@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import math
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from convforge.errors import DataError
 from convforge.images.dataset import listing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 TEST_FRACTION = 0.2
+KNOWN = 16  # held-out images whose content a record has
 MAX_SEED = 2**32 - 1
 
 
@@ -41,6 +43,11 @@ def draw_test(labels: Mapping[str, str], *, seed: int) -> frozenset[str]:
 def seeded_record(test: Collection[str], *, seed: int, fraction: float) -> dict[str, Any]:
     """What a seeded split is recorded as: plain JSON values, enough to make it again."""
     return {"method": "seeded", "seed": seed, "fraction": fraction, "test": sorted(test)}
+
+
+def known_images(names: Iterable[str], digests: Mapping[str, bytes]) -> dict[str, str]:
+    """The first KNOWN of some images by what they hold: enough to tell them from others."""
+    return {name: digests[name].hex()[:16] for name in islice(names, KNOWN)}
 
 
 def recorded_test(

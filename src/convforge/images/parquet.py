@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from convforge.errors import DataError, PackageError
 from convforge.images.collection import Collection, Entry
-from convforge.images.decode import decode_file, is_grey
+from convforge.images.picture import decode_file, is_grey
 from convforge.images.shards import class_name
 from convforge.images.uri import by_part, expand, read_classes, short_names, split_options
 
@@ -127,7 +127,13 @@ def _entries(
                 f"{path}: row group {group} has {size:,} bytes; expected at most "
                 f"{MAX_GROUP_BYTES:,}: write it with smaller row groups"
             )
-        labels = file.read_row_group(group, columns=[columns[1]]).column(columns[1])
+        try:
+            labels = file.read_row_group(group, columns=[columns[1]]).column(columns[1])
+        except (OSError, ValueError) as error:  # pyarrow's are of these
+            raise DataError(
+                f"{path}: the column {columns[1]} of row group {group} is damaged ({error}); write "
+                "the file again"
+            ) from None
         for row, label in enumerate(labels.to_pylist()):
             found = class_name(label, classes=classes, where=f"{path}: row {number}")
             yield Entry(f"{name}/{number:06d}", found, Row(path, group, row, number))

@@ -3,6 +3,7 @@
     cat.jpg          the file, whatever it is: what is no image is told of when it is read
     holiday/         every image below it, at any depth, in sorted order
     "2024-*/*.jpg"   what the pattern matches; ** stands for any number of folders
+    -                an image that the caller has read, as from standard input
 
 In folders an image is known by its suffix (`folder.SUFFIXES`); names that begin with "." and what
 the desktop leaves behind are passed over, and links to folders are not followed.
@@ -11,6 +12,7 @@ the desktop leaves behind are passed over, and links to folders are not followed
 from __future__ import annotations
 
 import glob
+import io
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,22 +22,33 @@ import numpy as np
 from convforge.errors import DataError
 from convforge.images.dataset import Split
 from convforge.images.folder import LEFT_BEHIND, SUFFIXES, FileReader
+from convforge.images.picture import ADDRESS, decode_file, is_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
+GIVEN = "-"  # path of the image that the caller has read
 
-def open_paths(paths: Sequence[str]) -> Split:
-    """The images of all `paths`, each once, named as their paths say; labels are 0.
 
-    Raises DataError where a folder has no images or cannot be read, or a pattern matches nothing.
+def open_paths(paths: Sequence[str], *, given: bytes | None = None) -> Split:
+    """The images of all `paths`, each file once, named as its first path says; labels are 0.
+
+    `given` are the bytes of the image file that the path "-" stands for. Raises DataError where a
+    folder has no images or cannot be read, or a pattern matches nothing.
     """
-    names = tuple(dict.fromkeys(name for path in paths for name in _expand(path)))
+    found: dict[str, str] = {}
+    for path in paths:
+        for name in _expand(path):
+            place = name if name == GIVEN else os.path.abspath(name)  # noqa: PTH100  (links stay)
+            found.setdefault(place, name)
+    names = tuple(found.values())
     reader = FileReader()
 
     def read(index: int) -> NDArray[np.uint8]:
+        if given is not None and names[index] == GIVEN:
+            return decode_file(io.BytesIO(given), name="standard input")
         return reader.read(Path(names[index]))
 
     return Split(name="paths", names=names, labels=np.zeros(len(names), np.int64), read=read)
@@ -60,6 +73,8 @@ def read_names(names: Sequence[str], *, below: Path) -> Split:
 
 
 def _expand(path: str) -> Iterable[str]:
+    if is_address(path) and not os.path.lexists(path):
+        raise DataError(f"{path}: {ADDRESS}")
     if Path(path).is_dir():
         found, wanted = _below(path), "no images in this folder or below it"
     elif os.path.lexists(path) or not glob.has_magic(path):

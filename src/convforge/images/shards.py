@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from convforge.errors import DataError
 from convforge.images.collection import Collection, Entry, check_names
-from convforge.images.decode import decode_file, is_grey
 from convforge.images.folder import SUFFIXES
+from convforge.images.picture import decode_file, is_grey
 from convforge.images.uri import by_part, expand, read_classes, short_names, split_options
 
 if TYPE_CHECKING:

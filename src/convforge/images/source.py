@@ -15,6 +15,7 @@ A folder or file that is called like one of these opens as `./digits`, or as a P
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ from convforge.images.holdout import (
     TEST_FRACTION,
     check_seed,
     draw_test,
+    known_images,
     recorded_test,
     seeded_record,
 )
@@ -85,6 +87,8 @@ def open(  # noqa: A001 - `images.open` says what it does
     parts, record = _split(collection, split=split, seed=seed)
     _check_classes(collection, parts)
     content = read_content(collection, progress=progress)
+    if FLAT in collection.parts:
+        record["known"] = known_images(record["test"], content.digests)
     return _images(uri, collection, parts, content=content, record=record)
 
 
@@ -104,7 +108,8 @@ def open_for_evaluation(
 
     - the digits, or a flat folder, that it was trained on: the images that were held out. It is the
       same folder if it has the recorded fingerprint or, changed since then, lies at the recorded
-      path; images that were added are in neither part of a record, so they are not evaluated on;
+      path and has held-out images as they were; images that were added are in neither part of a
+      record, so they are not evaluated on;
     - a folder with parts: test/, else val/;
     - any other flat folder of class folders, such as photos/val: all of it, called "all".
 
@@ -215,10 +220,17 @@ def _is_trained_on(
     split, recorded = trained_on.get("split") or {}, str(trained_on.get("uri"))
     if split.get("method") != "seeded" or is_digits(recorded):
         return False
-    if recorded == str(uri) or Path(recorded).resolve() == Path(uri).resolve():
-        return True
-    content = read_content(collection, progress=progress)
-    return content.fingerprint == trained_on.get("fingerprint")
+    if recorded != str(uri) and Path(recorded).resolve() != Path(uri).resolve():
+        content = read_content(collection, progress=progress)
+        return content.fingerprint == trained_on.get("fingerprint")
+    # A relative path may lead to other images elsewhere, which are then called alike at most.
+    present = {entry.name for entry in collection.entries} & set(split["test"])
+    if len(present) < len(split["test"]):
+        return bool(present)  # what is missing is named later
+    known = split.get("known") or {}
+    held = tuple(entry for entry in collection.entries if entry.name in known)
+    content = read_content(dataclasses.replace(collection, parts={FLAT: held}), progress=progress)
+    return not known or known_images(known, content.digests).items() & known.items() != set()
 
 
 def _images(

@@ -46,16 +46,16 @@ def sentences(record: Mapping[str, Any]) -> Iterator[str]:
     if bad := sum(record["bad"].values()):
         parts = ", ".join(f"{count} of {part}" for part, count in record["bad"].items() if count)
         names = listing(one["name"] for one in record["listed"])
-        yield f"{bad} images cannot be used ({parts}): {names}"
+        yield f"{bad} image{'s' * (bad != 1)} cannot be used ({parts}): {names}"
     duplicates = record["duplicates"]
+    telling = min(record["crop"]) >= TELLING
     for kind, exact in (("the same file", True), ("nearly the same picture", False)):
-        if count := duplicates["exact" if exact else "near"]:
+        if (exact or telling) and (count := duplicates["exact" if exact else "near"]):
             pairs = [pair for pair in duplicates["pairs"] if pair["exact"] is exact]
             named = listing(f"{pair['name']} is {pair['train_name']}" for pair in pairs[:3])
-            yield f"{count} held-out images are in train too, {kind}: {named or 'not listed'}"
-    if min(record["crop"]) < TELLING:
-        return
-    for part in duplicates["alike"]:
+            held_out = "1 held-out image is" if count == 1 else f"{count} held-out images are"
+            yield f"{held_out} in train too, {kind}: {named or 'not listed'}"
+    for part in duplicates["alike"] if telling else ():
         yield (
             f"many images of {part} look like one of train: the split leaks, or the pictures are "
             "too alike for that to say anything"

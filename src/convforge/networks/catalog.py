@@ -121,6 +121,7 @@ def entry(name: str) -> Entry:
 
 def create(
     name: str,
+    /,
     *,
     num_classes: int | None = None,
     in_channels: int | None = None,

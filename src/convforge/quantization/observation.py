@@ -45,9 +45,8 @@ class Range:
 def observe(graph: Graph, inputs: Iterable[Array], *, top: int = 255) -> dict[str, Range]:
     """Of every map and vector of a graph after its passes, and `before` those that are looked up.
 
-    `inputs` are float32 of the graph's input shape, one image each; `top` is the largest byte of a
-    map, and what is looked up has 256. Raises InputError where there
-    are none, or where a value is not finite.
+    `inputs` are float32 of the graph's input shape; `top` is the largest byte of a map, and what is
+    looked up has 256. Raises InputError where there are none, or where a value is not finite.
     """
     samples: dict[str, list[Array]] = {}
     lows: dict[str, float] = {}

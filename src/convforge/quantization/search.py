@@ -7,7 +7,9 @@ of bfloat16 is measured likewise; there is nothing to choose.
 
 from __future__ import annotations
 
+import statistics
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,13 +37,20 @@ if TYPE_CHECKING:
     from convforge.quantization.examples import Examples
     from convforge.quantization.observation import Range
 
+TIMED_RUNS = 15  # of each artifact: enough to tell whether one is faster, not for a table
+
 
 @dataclass(frozen=True)
 class Choice:
-    """What a network of bytes is compiled with, and what is known of it, as plain JSON values."""
+    """What a network is compiled with, and what is known of it, as plain JSON values.
 
-    options: ByteOptions
+    `record` is for its card. `gain` is of this machine, and for who compiles: bytes of the file and
+    milliseconds an image, by precision, where float32 was compiled too.
+    """
+
+    options: ByteOptions | None
     record: dict[str, Any]
+    gain: dict[str, dict[str, float]] | None = None
 
 
 def calibrate_with(graph: Graph, inputs: Array, *, top: int = 255) -> Choice:
@@ -56,9 +65,16 @@ def calibrate_with(graph: Graph, inputs: Array, *, top: int = 255) -> Choice:
             f"int8: inputs to calibrate with are {list(inputs.shape)}; the network takes "
             f"[N, {', '.join(map(str, graph.input_shape[1:]))}]"
         )
-    images = (np.ascontiguousarray(x[None], np.float32) for x in inputs)
+    batch = graph.input_shape[0]
+    starts = range(0, len(inputs), batch)
+    images = (_whole(inputs[start : start + batch], batch) for start in starts)
     ranges = observe(optimize_for_bytes(graph), images, top=top)
     return Choice(_options(ranges, top=top), {"calibrated": len(inputs)})
+
+
+def _whole(inputs: Array, batch: int) -> Array:
+    """As many inputs as the network takes at a time; the last ones are repeated where they lack."""
+    return np.ascontiguousarray(np.resize(inputs, (batch, *inputs.shape[1:])), np.float32)
 
 
 def choose(
@@ -87,14 +103,15 @@ def choose(
             options = _options(ranges, top=top, keep=tuple(order[:kept]))
             report(0, 0, f"measuring on {len(examples.held_out)} images")
             found = _library(graph, card, Path(folder) / f"int8-{kept}", options=options)
-            record = _compare({"float32": exact, "int8": found}, examples, card)
-            record["calibrated"] = len(examples.calibration)
+            runs = {"float32": exact, "int8": found}
+            record = _compare(runs, examples, card)
+            record |= {"calibrated": len(examples.calibration), "layers": len(order)}
             tried.append(record["float32"]["top1"] - record["int8"]["top1"])
             if tried[-1] <= max_drop:
-                return Choice(options, {**record, "kept": sorted(options.keep)})
+                return Choice(options, {**record, "kept": sorted(options.keep)}, _gain(runs))
             kept = max(1, 2 * kept)
             if kept >= len(order):
-                raise InputError(_refusal(tried, kept=len(options.keep), max_drop=max_drop))
+                raise _refusal(tried, kept=len(options.keep), max_drop=max_drop)
 
 
 def measure_bf16(
@@ -104,7 +121,7 @@ def measure_bf16(
     data: str,
     max_drop: float,
     report: Callable[[int, int, str], None] = lambda _done, _all, _what: None,
-) -> dict[str, Any]:
+) -> Choice:
     """What a classifier of bfloat16 answers on a data set, beside the one of float32.
 
     Raises InputError where it loses more than `max_drop`; DataError as `evaluate` does.
@@ -116,23 +133,44 @@ def measure_bf16(
             "bf16": _library(graph, card, Path(folder) / "bf16", precision="bf16"),
         }
         report(0, 0, f"measuring on {len(examples.held_out)} images")
-        record = _compare(runs, examples, card)
+        choice = Choice(None, _compare(runs, examples, card), _gain(runs))
+    record = choice.record
     drop = record["float32"]["top1"] - record["bf16"]["top1"]
     if drop > max_drop:
         raise InputError(
-            f"bf16: loses {100 * drop:.2f} points of accuracy; --max-drop allows "
+            f"bf16: loses {100 * drop:.2f} points of accuracy; max_drop allows "
             f"{100 * max_drop:g} %. Nothing was written: allow more, or compile with precision "
-            "float32"
+            "float32",
+            names=["max_drop", "precision"],
         )
-    return record
+    return choice
 
 
-def _refusal(tried: list[float], *, kept: int, max_drop: float) -> str:
-    return (
+def _gain(runs: Mapping[str, Runtime]) -> dict[str, dict[str, float]]:
+    """How large artifacts are, and how long each takes for an image, by turns in one thread."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(TIMED_RUNS):
+        for name, run in runs.items():
+            x = np.zeros(run.input_shape, np.float32)
+            started = time.perf_counter()
+            run.run(x)
+            seconds[name].append(time.perf_counter() - started)
+    return {
+        name: {
+            "file_bytes": run.path.stat().st_size,
+            "ms": 1000 * statistics.median(seconds[name]),
+        }
+        for name, run in runs.items()
+    }
+
+
+def _refusal(tried: list[float], *, kept: int, max_drop: float) -> InputError:
+    return InputError(
         f"int8: loses {100 * tried[-1]:.2f} points of accuracy with {kept} layers left in float32, "
-        f"and {100 * tried[0]:.2f} with none; --max-drop allows {100 * max_drop:g} %. Nothing was "
+        f"and {100 * tried[0]:.2f} with none; max_drop allows {100 * max_drop:g} %. Nothing was "
         "written: allow more, calibrate with images that are like those it will see, or compile "
-        "with precision float32"
+        "with precision float32",
+        names=["max_drop", "precision"],
     )
 
 

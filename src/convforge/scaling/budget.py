@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 MEGABYTE = 1_000_000
 AIM = 0.95  # of the budget is aimed at: another measurement of the same network may be slower
+_NAMES = ("max_ms", "max_mb")
 _SPARE = 1.1  # times what the smallest network takes is advised
 
 
@@ -28,10 +29,12 @@ class Budget:
 
     def __post_init__(self) -> None:
         if self.max_ms is None and self.max_mb is None:
-            raise BudgetError("scale: no budget; give max_ms, max_mb, or both")
+            raise BudgetError("scale: no budget; give max_ms, max_mb, or both", names=_NAMES)
         for name, value in (("max_ms", self.max_ms), ("max_mb", self.max_mb)):
             if value is not None and not 0 < value < math.inf:
-                raise BudgetError(f"scale: {name} is {value}; expected a number above 0")
+                raise BudgetError(
+                    f"scale: {name} is {value}; expected a number above 0", names=[name]
+                )
 
     def use(self, cost: Cost) -> float:
         """The share of the budget that a network takes: the larger of both; 1 just fits."""
@@ -50,7 +53,8 @@ class Budget:
         raise BudgetError(
             f"scale: the smallest {network} that is tried takes {cost.ms:.3g} ms and "
             f"{cost.file_bytes / MEGABYTE:.3g} MB on this machine, over the budget of "
-            f"{self.text()}; give at least {' and '.join(advice)}, or take another network"
+            f"{self.text()}; give at least {' and '.join(advice)}, or take another network",
+            names=_NAMES,
         )
 
     def text(self) -> str:

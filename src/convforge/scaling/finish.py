@@ -14,6 +14,7 @@ import torch
 from convforge.compiler.backend.package import check_package
 from convforge.compiler.compilation import compile as compile_model
 from convforge.errors import BudgetError, OutputError
+from convforge.file_kinds import check_classifier_name
 from convforge.files import check_destination
 from convforge.networks.catalog import create
 from convforge.runtime import Runtime
@@ -51,15 +52,15 @@ class Places:
 
     def check(self, *, target: Target, force: bool) -> None:
         """Raise OutputError, before any work, where something cannot be written or is there."""
-        if self.file.suffix != ".safetensors":
-            raise OutputError(f"{self.file}: expected a classifier's file, ending in .safetensors")
+        check_classifier_name(self.file)
         check_destination(self.file)
         check_package(self.artifact, target=target)
         for path in (self.file, self.artifact):
             if path.exists() and not force:
                 raise OutputError(
                     f"{path}: exists already; name another file with output, or replace it with "
-                    "force"
+                    "force",
+                    names=["output", "force"],
                 )
 
 

@@ -84,7 +84,8 @@ class Ledger:
         if differing:
             raise OutputError(
                 f"{self.folder}: holds another search: {'; '.join(differing[:3])}; give what is "
-                "there to go on with it, name another output, or start again by --force"
+                "there to go on with it, name another output, or start again by force",
+                names=["output", "force"],
             )
 
 

@@ -116,7 +116,8 @@ def plan_by_time(
             f"max_train: one epoch takes about {an_epoch:.0f} s here, and of {limit:.0f} s in all "
             f"{max(rest, 0):.0f} s are left for the winner's training; give at least "
             f"{math.ceil((spent + 3 * an_epoch) / (1 - SHARE) / 60)}m, a faster budget, or fewer "
-            "images"
+            "images",
+            names=["max_train"],
         )
     if found := _single(named):
         return found

@@ -76,7 +76,7 @@ def _head(record: Mapping[str, Any]) -> str:
         ("width", f"{winner['width']:g}", "of the paper's maps"),
         ("depth", f"{winner['depth']:g}", "of the paper's blocks"),
         ("input", f"{winner['input_size']} px", "a side"),
-        ("time", f"{record['seconds']:,.0f} s", f"all of it; {record['epochs']} epochs at the end"),
+        ("time", f"{record['seconds']:,.0f} s", f"all of it; {record['trained']} at the end"),
     ]
     cells = "".join(
         f"<div><dt>{name}</dt><dd>{value}<small>{escape(note)}</small></dd></div>"

@@ -147,6 +147,11 @@ def _recipe(
 
 def _check_time(max_train: float | None, *, epochs: int | None) -> None:
     if max_train is not None and epochs is not None:
-        raise RecipeError("epochs and max_train were both given; leave out one of them")
+        raise RecipeError(
+            "epochs and max_train were both given; leave out one of them",
+            names=["epochs", "max_train"],
+        )
     if max_train is not None and not max_train > 0:
-        raise RecipeError(f"max_train is {max_train}; expected seconds above 0")
+        raise RecipeError(
+            f"max_train is {max_train}; expected seconds above 0", names=["max_train"]
+        )

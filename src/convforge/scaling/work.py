@@ -20,6 +20,7 @@ from convforge.scaling.finish import (
     Places,
     build,
     check_shipped,
+    is_native,
     move,
     name_of,
     whole_cost,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from convforge.training.recipe import Recipe
 
 TRAINED = "classifier.safetensors"
+LEAST = 0.05  # epochs that the winner must have time for, where the machine got slower meanwhile
 END_S = 3.0  # beside compiling, for measuring and the report
 
 
@@ -91,7 +93,8 @@ class Work:
             seed=self.recipe.seed,
         )
         winner, whole = self._choose(standings)
-        classifier = self._train(winner, reserve=whole["seconds"] + END_S)
+        compiling = whole["seconds"] * (1 if is_native(self.target) else 2)
+        classifier = self._train(winner, reserve=compiling + END_S)
         record = record_of(
             standings,
             network=self.fitter.network,
@@ -253,6 +256,7 @@ class Work:
                 input_size=winner.arguments["input_size"],
                 recipe=self.recipe,
                 time_limit=left,
+                least=LEAST,
                 device=self.device,
                 folder=folder,
                 progress=_prefixed(self.progress, f"training {winner.name}"),
@@ -298,6 +302,7 @@ class Work:
             "megabytes": file_bytes / MEGABYTE,
             "metrics": classifier.card.metrics,
             "epochs": classifier.card.recipe["epochs"],
+            "trained": classifier.card.trained,
             "seconds": round(self.ledger.spent, 3),
         }
         text = json.dumps(record, indent=2, allow_nan=False)

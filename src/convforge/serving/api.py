@@ -213,7 +213,8 @@ async def _refuse(request: Request, error: Exception) -> Response:
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"][1:])
-        return refusal(RequestError(f"{place}: {first['msg']}", status=422))
+        words = first["msg"].removeprefix("Value error, ")  # pydantic's
+        return refusal(RequestError(f"{place}: {words}", status=422))
     if isinstance(error, HTTPException):
         message = f"{request.method} {request.url.path}: {error.detail}; /docs has what there is"
         return Json({"error": message}, status_code=error.status_code, headers=error.headers)

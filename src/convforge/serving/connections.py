@@ -11,12 +11,10 @@ uvicorn bounds none of these. It has asyncio's loop and h11 here, whatever else 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
-import resource
 import socket
 import struct
-import termios
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -47,8 +45,7 @@ class Listener(socket.socket):
     def __init__(self, listening: socket.socket) -> None:
         family, kind, protocol = listening.family, listening.type, listening.proto
         super().__init__(family, kind, protocol, fileno=listening.detach())
-        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self._room = MOST if limit == resource.RLIM_INFINITY else min(MOST, limit * 3 // 4)
+        self._room = _room()
         self._refused, self._told, self._failed = 0, float("-inf"), float("-inf")
 
     def accept(self) -> tuple[socket.socket, Any]:
@@ -80,6 +77,16 @@ class Listener(socket.socket):
                 extra={"refused": self._refused},
             )
             self._refused, self._told = 0, time.monotonic()
+
+
+def _room() -> int:
+    """The number from which on a descriptor is one too many."""
+    try:
+        import resource  # noqa: PLC0415  (Windows has none, and no low numbers)
+    except ImportError:
+        return sys.maxsize
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return MOST if limit == resource.RLIM_INFINITY else min(MOST, limit * 3 // 4)
 
 
 class Connection(H11Protocol):
@@ -160,6 +167,11 @@ class _Timer:
 
 def _queued(transport: asyncio.Transport) -> int:
     """Bytes that the system holds for a connection, as the client has not taken them."""
+    try:
+        import fcntl  # noqa: PLC0415  (Windows has neither)
+        import termios  # noqa: PLC0415
+    except ImportError:
+        return 0
     number = transport.get_extra_info("socket").fileno()
     (count,) = struct.unpack("i", fcntl.ioctl(number, termios.TIOCOUTQ, bytes(4)))
     return int(count)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from convforge.errors import DataError, InputError, list_failures
-from convforge.images.decode import decode_file
+from convforge.images.picture import decode_file
 from convforge.prediction import top_predictions
 from convforge.processors import processors
 from convforge.runtime import Runtime

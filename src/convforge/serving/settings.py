@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from convforge.errors import InputError
-from convforge.images.decode import MAX_PIXELS
+from convforge.images.picture import MAX_PIXELS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +36,19 @@ class Settings:
         ):
             value = getattr(self, name)
             if value is not None and value < least:
-                raise InputError(f"server: {name} is {value}; expected at least {least}")
+                raise InputError(
+                    f"server: {name} is {value}; expected at least {least}", names=[name]
+                )
         if self.max_pixels > MAX_PIXELS:
             raise InputError(
-                f"server: max_pixels is {self.max_pixels}; expected at most {MAX_PIXELS}"
+                f"server: max_pixels is {self.max_pixels}; expected at most {MAX_PIXELS}",
+                names=["max_pixels"],
             )
         if not 0 < self.timeout_s < float("inf"):
-            raise InputError(f"server: timeout_s is {self.timeout_s}; expected seconds above 0")
+            raise InputError(
+                f"server: timeout_s is {self.timeout_s}; expected seconds above 0",
+                names=["timeout_s"],
+            )
         if self.api_key is not None and not _can_be_sent(self.api_key):
             raise InputError(
                 "server: the API key has to be visible ASCII characters without blanks, at least "

@@ -149,7 +149,7 @@ def _sooner(reached: Mapping[str, Spread], *, sooner: str, later: str) -> Findin
 
 def _panel(runs: Mapping[str, tuple[Run, ...]]) -> Panel:
     return Panel(
-        title="as figure 1",
+        title="LeNet-5 by activation; dotted: 25 %",
         x="epoch",
         y="training error",
         share=True,

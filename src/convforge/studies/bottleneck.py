@@ -172,9 +172,9 @@ def _panel(timed: Mapping[str, Timed], faster: Mapping[str, Spread]) -> Panel:
     blocks: Sequence[str] = tuple(faster)
     places = tuple(map(float, range(len(blocks))))
     return Panel(
-        title="times less, behind the 1x1",
-        x="",
-        y="times less",
+        title="what a 1x1 before the 5x5 saves",
+        x="block of GoogLeNet",
+        y="times less than without it",
         ticks=tuple(block.removeprefix("inception") for block in blocks),
         level=1.0,
         series=(

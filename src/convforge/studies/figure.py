@@ -59,6 +59,8 @@ def _draw(panels: Sequence[Panel], *, soft: str) -> Any:
                 _points(axes, one)
         if panel.level is not None:
             axes.axhline(panel.level, color=soft, linewidth=1, linestyle=":")
+        if len(bars) > 1:
+            _leave_room(axes)
         if len(panel.series) > 1 or not panel.ticks:
             axes.legend(fontsize=9)
     return figure
@@ -110,6 +112,13 @@ def _bars(axes: Any, one: Series, *, place: int, of: int, soft: str) -> None:
     axes.bar(x, one.y, 0.92 * width, color=_colour(one), alpha=0.8, label=one.label)
     if one.low:
         axes.errorbar(x, one.y, _whiskers(one), fmt="none", ecolor=soft, capsize=3)
+
+
+def _leave_room(axes: Any) -> None:
+    """A fifth of the height above the highest bar, for the legend."""
+    low, high = (axes.transScale.transform((1, y))[1] for y in axes.get_ylim())
+    top = axes.transScale.inverted().transform((1, high + (high - low) / 5))[1]
+    axes.set_ylim(top=top)
 
 
 def _whiskers(one: Series) -> list[list[float]] | None:

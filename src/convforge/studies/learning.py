@@ -172,8 +172,8 @@ def learn_net(
     """Train one network with one seed, from its first weights on.
 
     `label` names it in what is reported; `share` is which run of how many this is. The network has
-    the weights of the last epoch, and stays on the device. A run whose loss diverges ends there,
-    and is wrong everywhere from then on.
+    the weights of the last epoch, and stays on the device. A run whose loss diverges is wrong
+    everywhere, in every epoch.
     """
     device = find_device(task.device)
     recipe = dataclasses.replace(recipe, seed=seed)
@@ -193,7 +193,8 @@ def learn_net(
             learner = Learner(net, recipe=recipe, preprocess=pool.preprocess, machine=machine)
             history = _fit(learner, pool, progress)
     if not history:
-        return net, Run((1.0,), (1.0,), (time.perf_counter() - started,))
+        wrong = (1.0,) * recipe.epochs
+        return net, Run(wrong, wrong, (time.perf_counter() - started,) * recipe.epochs)
     return net, Run(
         tuple(1 - row["accuracy"] for row in history),
         tuple(row["test_error"] for row in history),

@@ -219,9 +219,9 @@ def findings(errors: Mapping[str, Errors], shares: Mapping[str, float]) -> tuple
 
 def _paths_panel(reach: Mapping[str, NDArray[np.float64]]) -> Panel:
     return Panel(
-        title="paths to the last map, along the middle row",
-        x="column of the image",
-        y="of the most",
+        title="ways from a pixel to the last map",
+        x="column of the pixel, in the middle row",
+        y="ways, as a share of the most",
         series=tuple(
             Series(
                 label=name,
@@ -237,7 +237,7 @@ def _paths_panel(reach: Mapping[str, NDArray[np.float64]]) -> Panel:
 def _errors_panel(errors: Mapping[str, Errors]) -> Panel:
     return Panel(
         title="error by place",
-        x="",
+        x="where the picture lies",
         y="test error",
         share=True,
         ticks=PLACES,

@@ -18,7 +18,8 @@ Verdict = Literal["holds", "does not hold", "undecided"]
 CONFIDENCE = 0.95
 RULE = (
     "holds where the 95 % interval (Welch's t) of the difference of the means lies on the claimed "
-    "side of 0, does not hold where it lies on the other side, undecided where it has 0 in it"
+    "side of 0, does not hold where it lies on the other side, undecided where it has 0 in it and "
+    "where no two measurements differ"
 )
 
 
@@ -47,7 +48,8 @@ class Spread:
 class Difference:
     """Of two means, the first less the second: the estimate and its 95 % interval.
 
-    The interval is infinite where one of both was measured once only.
+    The interval is infinite where one of both was measured once only, and where no two measurements
+    of a kind differ: that says nothing of how much they would.
     """
 
     estimate: float
@@ -74,7 +76,7 @@ def difference(first: Spread, second: Spread) -> Difference:
         return Difference(estimate, -math.inf, math.inf)
     variances = [one.deviation**2 / len(one.values) for one in (first, second)]
     if not sum(variances):
-        return Difference(estimate, estimate, estimate)
+        return Difference(estimate, -math.inf, math.inf)
     counts = [len(one.values) - 1 for one in (first, second)]
     freedom = sum(variances) ** 2 / sum(v**2 / n for v, n in zip(variances, counts, strict=True))
     half = _quantile(freedom) * math.sqrt(sum(variances))
@@ -84,9 +86,9 @@ def difference(first: Spread, second: Spread) -> Difference:
 def against(found: Spread, value: float) -> Difference:
     """The difference of a mean from a number that is known, by Student's t."""
     estimate, count = found.mean - value, len(found.values)
-    if count < 2:
+    if not found.deviation:
         return Difference(estimate, -math.inf, math.inf)
-    half = found.deviation and _quantile(count - 1) * found.deviation / math.sqrt(count)
+    half = _quantile(count - 1) * found.deviation / math.sqrt(count)
     return Difference(estimate, estimate - half, estimate + half)
 
 

@@ -2,6 +2,9 @@
 
     average ← decay · average + (1 - decay) · weights      after every step
 
+In a run that was shortened the decay is taken to the power of the stride (`pace`): what the average
+forgets in a share of the course stays the same.
+
 The decay starts lower, min(decay, (1 + step) / (10 + step)) as in TensorFlow's, so that the first,
 random weights are soon forgotten.
 """
@@ -27,9 +30,9 @@ class Average:
         self.values = {name: tensor.clone() for name, tensor in _floating(net).items()}
 
     @torch.no_grad()
-    def update(self, net: nn.Module, *, step: int) -> None:
-        """Take in the weights as they are after `step`, counted from 1."""
-        decay = min(self.decay, (1 + step) / (10 + step))
+    def update(self, net: nn.Module, *, step: int, stride: float = 1.0) -> None:
+        """Take in the weights as they are after `step`, counted from 1, of so long a stride."""
+        decay = min(self.decay, (1 + step) / (10 + step)) ** stride
         current = _floating(net)
         torch._foreach_lerp_(
             list(self.values.values()), [current[name] for name in self.values], 1 - decay

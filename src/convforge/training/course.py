@@ -8,11 +8,15 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from convforge.errors import RecipeError
 
+if TYPE_CHECKING:
+    from convforge.training.pace import Pace
+
 DIVERGED = 4  # times the loss of the beginning, or of chance: where a run is given up
+FEW_STEPS = 100  # of a whole run: where having learnt nothing says nothing of the learning rate
 _MEMORY = 0.9  # of the running mean of the loss that is watched
 _BEGINNING = 10  # steps whose largest loss is the beginning's
 
@@ -45,7 +49,8 @@ class Course:
     `step` steps are done; `seen` is the epoch under way, or the last; `history` has one row an
     epoch. `beginning` and `recent` are losses that divergence is told by. `best` is the epoch with
     the highest accuracy on the part to validate on, and that accuracy. `seconds` were spent.
-    `warning` says what is wrong with how it ended.
+    `warning` says what is wrong with how it ended. `changes` say at which "step" a time limit made
+    which step the "end", as `Pace.of` takes them.
     """
 
     step: int = 0
@@ -56,6 +61,7 @@ class Course:
     best: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     warning: str = ""
+    changes: list[dict[str, int]] = field(default_factory=list)
 
     def add(self, *, count: int, loss: float, right: int) -> None:
         """Take in one step."""
@@ -64,6 +70,13 @@ class Course:
         if self.step <= _BEGINNING:
             self.beginning = max(self.beginning, loss)
         self.recent = loss if self.step == 1 else _MEMORY * self.recent + (1 - _MEMORY) * loss
+
+    def change(self, pace: Pace, *, end: int) -> Pace:
+        """The pace from here on, so that the run is over after step `end`."""
+        if end == pace.end:
+            return pace
+        self.changes.append({"step": self.step, "end": end})
+        return pace.ending(end, step=self.step)
 
     def check(self, *, loss: float, steps: int, chance: float, rate: float) -> None:
         """Raise RecipeError where the loss is not finite, or has grown out of all proportion.
@@ -78,7 +91,8 @@ class Course:
             found = f"{self.recent:.4g} over the last steps, and was {self.beginning:.4g} at first,"
         raise RecipeError(
             f"training diverged: the loss is {found} at step {self.step} of {steps}, with a "
-            f"learning rate of up to {rate:g}; lower learning_rate, for example to {rate / 10:g}"
+            f"learning rate of up to {rate:g}; lower learning_rate, for example to {rate / 10:g}",
+            names=["learning_rate"],
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -91,17 +105,23 @@ class Course:
         return cls(**{**fields, "seen": Fitted(**fields["seen"])})
 
 
-def warning(seen: Fitted, *, chance: float, most_frequent: float) -> str:
-    """What is wrong with a run that ended with a finite loss, "" where nothing is.
+def warning(seen: Fitted, *, chance: float, most_frequent: float, steps: int) -> str:
+    """What is wrong with a run of `steps` that ended with a finite loss, "" where nothing is.
 
     `chance` is as in `Course.check`; `most_frequent` is the share of the most frequent class, which
     a network that always names it gets right.
     """
     if seen.loss <= chance or seen.accuracy > most_frequent:
         return ""
+    advice = (
+        f"{steps} step{'s' * (steps != 1)} may be too few: train for more epochs, or start from "
+        "published weights"
+        if steps < FEW_STEPS
+        else "the training diverged or did not start: change the learning rate"
+    )
     return (
         f"the network has learnt nothing: in the last epoch its loss is {seen.loss:.4g}, no lower "
         f"than the {chance:.4g} of chance, and {seen.accuracy:.1%} of its answers are right, no "
-        f"more than always naming the most frequent class gives ({most_frequent:.1%}); the "
-        "training diverged or did not start: change learning_rate"
+        f"more than always naming the most frequent class gives ({most_frequent:.1%}); "
+        f"{advice}"
     )

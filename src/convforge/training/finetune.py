@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from convforge.errors import PackageError
+from convforge.errors import DataError, PackageError
 from convforge.images.stored import Uncropped
 from convforge.training.vectors import last_layer, vectors_of
 
@@ -77,11 +78,18 @@ def fit_head(
     """The best linear layer on a frozen network, put into it; None where it does not end in one.
 
     Of the STRENGTHS, the one with the highest likelihood on "val", else on "train". `uncropped`
-    says how "train" was decoded. Raises PackageError without scikit-learn.
+    says how "train" was decoded. Raises DataError where "train" has one class only that can be
+    used, PackageError without scikit-learn.
     """
     found = last_layer(net)
     if found is None:
         return None
+    part = decoded["train"].part
+    if len(np.unique(part.labels)) < 2:
+        raise DataError(
+            f"fine-tuning: the {len(part)} images to train on that can be used are of one class, "
+            f"among them {part.names[0]}; repair those of other classes, or add some"
+        )
     geometries = {"train": Uncropped(preprocess) if uncropped else preprocess, "val": preprocess}
     vectors = {
         name: vectors_of(
@@ -117,6 +125,7 @@ def logistic_regression(
     A class without an image to train on has a bias of -inf's stand-in, -1e4: it is never named.
     """
     try:
+        from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415  (an optional package)
         from sklearn.linear_model import LogisticRegression  # noqa: PLC0415  (an optional package)
     except ModuleNotFoundError:
         raise PackageError(
@@ -126,7 +135,9 @@ def logistic_regression(
     model = LogisticRegression(max_iter=STEPS, warm_start=True)
     best, lowest = None, np.inf
     for strength in STRENGTHS:
-        model.set_params(C=strength).fit(x, labels)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # STEPS are enough
+            model.set_params(C=strength).fit(x, labels)
         head = _as_layer(model.coef_, model.intercept_, model.classes_, classes=classes)
         logits = x_val @ head[0].T + head[1]
         loss = _cross_entropy(logits, labels_val)

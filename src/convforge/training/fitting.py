@@ -16,9 +16,11 @@ from convforge.images.stored import take
 from convforge.training.course import Course, Fitted, warning
 from convforge.training.draws import order
 from convforge.training.learner import Batch, Learner, Ready
+from convforge.training.log import END
+from convforge.training.pace import Pace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from numpy.typing import NDArray
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from convforge.images.threads import Progress
     from convforge.networks.contract import ConvNet
     from convforge.training.journal import Journal
+    from convforge.training.limit import Limit
     from convforge.training.recipe import Recipe
 
 _AHEAD = 8  # batches that are prepared while a GPU learns from another
@@ -39,35 +42,48 @@ def fit(
     *,
     validate: Callable[[ConvNet], float] | None = None,
     journal: Journal | None = None,
+    limit: Limit | None = None,
     progress: Progress | None = None,
 ) -> Course:
     """Train on stored images uint8 [h, w, C] with labels int64 [N]; the learner's net is changed.
 
     `validate` gives the accuracy of the network after an epoch; the best one, the latest of equals,
-    is what is left in the end. `journal` keeps the run, and has where it goes on. `progress` is
-    called after every step.
+    is what is left in the end. `journal` keeps the run, and has where it goes on. `limit` may end
+    the run before the recipe does. `progress` is called after every step.
 
-    The same images, labels and learner give the same weights to the bit, whether the run was
-    interrupted or not. Raises RecipeError where the loss diverges, Interrupted where a signal
-    stopped the run.
+    The same images, labels, learner and changes by a limit give the same weights to the bit,
+    whether the run was interrupted or not. Raises RecipeError where the loss diverges, Interrupted
+    where a signal stopped the run.
     """
-    steps = total_steps(len(labels), learner.recipe)
+    an_epoch = steps_an_epoch(len(labels), learner.recipe)
     course = (journal and journal.restore(learner)) or Course()
+    pace = Pace.of(total_steps(len(labels), learner.recipe), course.changes)
+    if limit is not None:
+        limit.begin(course.seconds)
     learner.net.train()
-    for epoch, batch in _ready(pixels, labels, learner=learner, start=course.step):
-        if course.step == epoch * steps_an_epoch(len(labels), learner.recipe):
+    batches = _ready(pixels, labels, learner=learner, start=course.step)
+    while course.step < pace.end:
+        epoch, batch = next(batches)
+        if course.step == epoch * an_epoch:
             course.seen = Fitted()
-        stopping = _learn(batch, course, learner=learner, steps=steps, journal=journal)
-        ended = course.step == (epoch + 1) * steps_an_epoch(len(labels), learner.recipe)
+        stop, end = _learn(batch, course, learner=learner, pace=pace, journal=journal, limit=limit)
+        ended = course.step in {(epoch + 1) * an_epoch, pace.end}
         if ended:
-            _end_epoch(course, learner=learner, steps=steps, validate=validate)
+            _end_epoch(course, learner=learner, pace=pace, validate=validate)
+        pace = course.change(pace, end=end)
         if journal is not None:
-            journal.after_step(learner, course, stopping=stopping, epoch_ended=ended)
+            journal.after_step(learner, course, stopping=stop, epoch_ended=ended)
+        if limit is not None and ended:
+            limit.after_epoch()
         if progress is not None:
             figures = f"loss {course.seen.loss:.3f}, accuracy {course.seen.accuracy:.1%}"
-            progress(course.step, steps, f"epoch {epoch + 1}/{learner.recipe.epochs}, {figures}")
+            epochs = -(-pace.end // an_epoch)
+            progress(course.step, pace.end, f"epoch {epoch + 1}/{epochs}, {figures}")
+    batches.close()
     most_frequent = float(np.bincount(labels).max() / len(labels))
-    course.warning = warning(course.seen, chance=learner.chance_loss, most_frequent=most_frequent)
+    course.warning = warning(
+        course.seen, chance=learner.chance_loss, most_frequent=most_frequent, steps=pace.end
+    )
     learner.finish()
     return course
 
@@ -101,7 +117,7 @@ def _batches(
 
 def _ready(
     pixels: Pixels, labels: NDArray[np.int64], *, learner: Learner, start: int
-) -> Iterator[tuple[int, Ready]]:
+) -> Generator[tuple[int, Ready]]:
     """(epoch, batch) from step `start` on; beside a GPU the next ones are prepared meanwhile."""
 
     def prepare(step: int, epoch: int, batch: Batch) -> tuple[int, Ready]:
@@ -124,23 +140,35 @@ def _ready(
 
 
 def _learn(
-    batch: Ready, course: Course, *, learner: Learner, steps: int, journal: Journal | None
-) -> bool:
-    """One step, what the whole team saw in it, and whether any of it is asked to stop."""
+    batch: Ready,
+    course: Course,
+    *,
+    learner: Learner,
+    pace: Pace,
+    journal: Journal | None,
+    limit: Limit | None,
+) -> tuple[bool, int]:
+    """One step, and what the whole team saw in it.
+
+    Gives whether any of the team is asked to stop, and the step to end with, as the first one says.
+    """
+    own = learner.learn(batch, step=course.step, pace=pace)
     stop = 0.0 if journal is None else float(journal.stop.signal)
-    own = learner.learn(batch, step=course.step, steps=steps)
-    loss, right, stops = learner.team.sum(np.array([*own, stop], np.float64)).tolist()
+    end = pace.end if limit is None else limit.after_step(course.step + 1, pace)
+    later = end - pace.end if learner.team.rank == 0 else 0
+    of_all = learner.team.sum(np.array([*own, stop, later], np.float64)).tolist()
+    loss, right, stops, later = of_all
     course.add(count=batch.whole, loss=loss, right=int(right))
     rate = learner.recipe.learning_rate
-    course.check(loss=loss, steps=steps, chance=learner.chance_loss, rate=rate)
-    return bool(stops)
+    course.check(loss=loss, steps=pace.end, chance=learner.chance_loss, rate=rate)
+    return bool(stops), pace.end + int(later)
 
 
 def _end_epoch(
     course: Course,
     *,
     learner: Learner,
-    steps: int,
+    pace: Pace,
     validate: Callable[[ConvNet], float] | None,
 ) -> None:
     """Validate, keep the best, and write the epoch's row into the history."""
@@ -148,9 +176,10 @@ def _end_epoch(
         "epoch": len(course.history) + 1,
         "step": course.step,
         "seconds": round(course.seconds, 3),
-        "learning_rate": learner.recipe.rate(course.step - 1, steps=steps),
+        "learning_rate": learner.recipe.rate(pace.done(course.step - 0.5)),
         "loss": course.seen.loss,
         "accuracy": course.seen.accuracy,
+        **({END: pace.end} if course.changes else {}),
     }
     if validate is not None:
         learner.team.share_buffers(learner.net)

@@ -10,10 +10,9 @@ NAME.run/report.html                       in the end, by `report`
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from convforge.errors import Interrupted, OutputError, RecipeError
 from convforge.training.course import Course
@@ -31,13 +30,16 @@ if TYPE_CHECKING:
     from convforge.training.learner import Learner
     from convforge.training.loggers import Logger
 
+Earlier = Literal["continue", "remove"]
+
 
 class Journal:
     """Keeps a run in `folder`, which is made; a state is due every `save_every` seconds.
 
     `identity` is what must be equal in a run that continues: plain JSON, with its "recipe".
-    `stop` says when a signal has come. `logger` is told of the run, beside the log, in the first
-    process of a team. Raises OutputError where the folder cannot be made.
+    `earlier` is what becomes of the state of an earlier run. `stop` says when a signal has come.
+    `logger` is told of the run, beside the log, in the first process of a team. Raises OutputError
+    where the folder cannot be made.
     """
 
     def __init__(
@@ -47,10 +49,12 @@ class Journal:
         identity: Mapping[str, Any],
         save_every: float,
         stop: Stop,
+        earlier: Earlier = "continue",
         team: Team = ALONE,
         logger: Logger | None = None,
     ) -> None:
         self.folder, self.identity, self.team, self.stop = folder, identity, team, stop
+        self._earlier = earlier
         self._logger = logger if team.rank == 0 else None
         self._save_every = save_every
         self._started = self._saved = time.monotonic()
@@ -61,14 +65,18 @@ class Journal:
                 raise OutputError(
                     f"{folder}: cannot be made ({error.strerror}); name another folder"
                 ) from None
-            save_recipe(Recipe.from_json(identity["recipe"]), folder / "recipe.json")
 
     def restore(self, learner: Learner) -> Course | None:
         """Put the newest state into the learner and give its course; None where there is none.
 
-        Raises RecipeError where it is of another run, saying what differs.
+        The run starts here: its recipe is written. Raises RecipeError where the state is of another
+        run, saying what differs; the folder is then as it was.
         """
-        course = self._restore(learner)
+        course = self._restore(learner) if self._earlier == "continue" else None
+        if self.team.rank == 0:
+            if course is None:
+                clear_states(self.folder)
+            save_recipe(Recipe.from_json(self.identity["recipe"]), self.folder / "recipe.json")
         if self._logger is not None:
             shown = {k: v for k, v in self.identity["data"].items() if k != "split"}
             self._logger.start({**self.identity, "data": shown}, course or Course())
@@ -97,6 +105,8 @@ class Journal:
         The log is written anew, so that it has the epochs of the course and no others.
         """
         course.seconds = time.monotonic() - self._started
+        if epoch_ended:
+            course.history[-1]["seconds"] = round(course.seconds, 3)
         if self.team.rank == 0 and epoch_ended:
             write_log(self.folder, course.history)
             if self._logger is not None:
@@ -118,6 +128,7 @@ def open_journal(
     folder: Path | None,
     *,
     identity: Mapping[str, Any],
+    earlier: Earlier = "continue",
     save_every: float,
     team: Team = ALONE,
     logger: Logger | None = None,
@@ -133,19 +144,23 @@ def open_journal(
         return
     with stop_on_signals() as stop:
         yield Journal(
-            folder, identity=identity, save_every=save_every, stop=stop, team=team, logger=logger
+            folder,
+            identity=identity,
+            earlier=earlier,
+            save_every=save_every,
+            stop=stop,
+            team=team,
+            logger=logger,
         )
 
 
-def start_again(folder: Path, *, force: bool) -> None:
-    """Remove the states of an earlier run where `force` allows that; else raise OutputError."""
-    if states(folder) and not force:
+def check_ended(folder: Path) -> None:
+    """Raise OutputError where a folder has the state of a run that has not ended."""
+    if states(folder):
         raise OutputError(
             f"{folder}: has the state of a run that has not ended; go on with it by --resume, or "
             "start again by --force"
         )
-    if os.environ.get("RANK", "0") == "0":
-        clear_states(folder)
 
 
 def clear_states(folder: Path) -> None:

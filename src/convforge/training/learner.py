@@ -8,6 +8,7 @@ Its state is all that a step changes: the network, its optimisers and the averag
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 from collections import defaultdict
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from convforge.training.distributed import ALONE, Team
 from convforge.training.draws import augmentation, dropout_seed
 from convforge.training.machine import PLAIN, Machine
 from convforge.training.optimizer import build_optimizers, set_rate
+from convforge.training.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -109,7 +111,7 @@ class Learner:
         Gives the loss, this process's share of the mean over the whole batch, and how many answers
         of the main output were right.
         """
-        return self.learn(self.prepare(batch, step=step), step=step, steps=steps)
+        return self.learn(self.prepare(batch, step=step), step=step, pace=Pace.of(steps))
 
     def prepare(self, batch: Batch, *, step: int) -> Ready:
         """The part of a step that needs no network: it may run ahead, in another thread."""
@@ -122,15 +124,15 @@ class Learner:
             ready = ready[0].pin_memory(), ready[1].pin_memory()
         return Ready(*ready, whole=batch.whole, generator=generator)
 
-    def learn(self, batch: Ready, *, step: int, steps: int) -> tuple[float, int]:
-        """The rest of a step, after `prepare` of the same one."""
+    def learn(self, batch: Ready, *, step: int, pace: Pace) -> tuple[float, int]:
+        """The rest of a step, after `prepare` of the same one; `pace` is that of the run."""
         self._seed(dropout_seed(seed=self.recipe.seed, step=step, rank=self.team.rank))
-        set_rate(self.optimizers, self.recipe.rate(step, steps=steps))
+        set_rate(self.optimizers, self.recipe.rate(pace.done(step + 0.5)))
         for optimizer in self.optimizers:
             optimizer.zero_grad()
         labels = batch.labels.to(self.machine.device, non_blocking=True)
         x, targets = self.inputs(batch.pixels), self.targets(labels)
-        if step < self.recipe.small_images * steps:
+        if is_small(self.recipe, step=step, pace=pace):
             x = _resize(x, small_size(self.net))
         x, targets = self.recipe.augment.blend(x, targets, generator=batch.generator)
         loss, logits = self._gradients(x, targets, whole=batch.whole)
@@ -139,7 +141,7 @@ class Learner:
             for optimizer in self.optimizers:
                 optimizer.step()
         if self.average is not None:
-            self.average.update(self.net, step=step + 1)
+            self.average.update(self.net, step=step + 1, stride=pace.stride)
         right = (logits.argmax(1) == labels).sum()
         found = torch.stack([loss.double(), right.double()]).tolist()  # the device is waited for
         return found[0], int(found[1])
@@ -256,12 +258,39 @@ def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(x, size=size, mode="bilinear", antialias=True)
 
 
+def is_small(recipe: Recipe, *, step: int, pace: Pace) -> bool:
+    """Whether `step` (from 0) sees small images."""
+    return pace.at(step) < recipe.small_images * pace.steps
+
+
 def small_size(net: ConvNet) -> tuple[int, int]:
     """(height, width) of small images: SMALL of the network's input, a multiple of _MULTIPLE."""
     height, width = (
         max(_MULTIPLE, round(side * SMALL / _MULTIPLE) * _MULTIPLE) for side in net.input_shape[1:]
     )
     return height, width
+
+
+def check_batch(net: ConvNet, recipe: Recipe, *, count: int, team: Team = ALONE) -> None:
+    """Refuse steps that leave batch normalisation a single value a channel, which has no deviation.
+
+    So do maps of one pixel of a batch of one image, which is looked for without arithmetic, on the
+    meta device. `count` images are trained on. Raises RecipeError.
+    """
+    if min(recipe.batch_size, count) // team.size > 1:
+        return
+    trial = copy.deepcopy(net).to("meta").train()
+    if recipe.batch_norm == "frozen":
+        freeze_normalization(trial)
+    height, width = small_size(net) if recipe.small_images else net.input_shape[1:]
+    try:
+        trial.weighted_logits(torch.empty(1, net.input_shape[0], height, width, device="meta"))
+    except ValueError:  # torch's, of its own check
+        raise RecipeError(
+            f"{net.name} normalises over a batch, and one image of {width}x{height} pixels leaves "
+            "one value a channel; take a batch_size of 2 or more (and as many images), or a larger "
+            "input_size"
+        ) from None
 
 
 def _check_small_images(net: ConvNet) -> None:

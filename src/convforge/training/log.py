@@ -13,12 +13,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COLUMNS = ("epoch", "step", "seconds", "learning_rate", "loss", "accuracy", "val_top1")
+END = "end"
 
 
 def write_log(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
-    """Write `log.csv` in one piece; a column without a value in an epoch stays empty there."""
+    """Write `log.csv` in one piece; a column without a value in an epoch stays empty there.
+
+    A run that a time limit has given another end has the step that it ends with in a column more.
+    """
+    columns = (*COLUMNS, END) if any(END in row for row in history) else COLUMNS
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
     write_file(folder / "log.csv", text.getvalue().encode())

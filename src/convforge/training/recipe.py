@@ -88,12 +88,11 @@ class Recipe:
                 '{"crop": "none", "flip": true, "shift": 4}'
             )
 
-    def rate(self, step: int, *, steps: int) -> float:
-        """Learning rate of `step` (from 0) of `steps`.
+    def rate(self, done: float) -> float:
+        """Learning rate where the share `done` of the course is over.
 
-        Taken in the middle of the step, so that no step has a rate of 0.
+        A step has that of its middle, so that none has a rate of 0.
         """
-        done = (step + 0.5) / steps
         return self.learning_rate * factor(self.schedule, done, warmup=self.warmup)
 
     def to_json(self) -> dict[str, Any]:
@@ -107,7 +106,7 @@ class Recipe:
         Raises RecipeError for a field that does not exist and for a value out of range.
         """
         known = [one.name for one in dataclasses.fields(cls)]
-        unknown = sorted(set(fields) - set(known))
+        unknown = sorted(set(fields) - set(known), key=str)
         if unknown:
             raise RecipeError(
                 f"recipe: there is no field {unknown[0]!r}; the fields are {', '.join(known)}"
@@ -129,12 +128,14 @@ def _check_number(name: str, value: object) -> None:
         return
     expected = "a whole number" if isinstance(largest, int) else "a number"
     raise RecipeError(
-        f"recipe: {name} is {value!r}; expected {expected} from {smallest} to {largest}"
+        f"recipe: {name} is {value!r}; expected {expected} from {smallest} to {largest}",
+        names=[name],
     )
 
 
 def _check_word(name: str, value: object) -> None:
     if value not in CHOICES[name]:
         raise RecipeError(
-            f"recipe: {name} is {value!r}; expected one of {', '.join(CHOICES[name])}"
+            f"recipe: {name} is {value!r}; expected one of {', '.join(CHOICES[name])}",
+            names=[name],
         )

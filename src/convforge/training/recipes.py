@@ -209,6 +209,8 @@ def _read(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise RecipeError(f"cannot be read ({error.strerror}); expected recipe fields") from None
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"not UTF-8 ({error}); save it as UTF-8") from None
     found = _parse_json(text) if path.suffix == ".json" else _parse_yaml(text)
     if not isinstance(found, dict):
         raise RecipeError('a record of fields was expected, such as {"epochs": 5}')

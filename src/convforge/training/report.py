@@ -100,9 +100,8 @@ def _head(card: Card, measured: Measured, found: Calibrated | None, *, title: st
     figures += error_figure(found)
     figures.append(("time", f"{card.metrics['seconds']:,.1f} s", "reading and measuring included"))
     warning = card.metrics.get("train", {}).get("warning")
-    epochs = f"{card.recipe['epochs']} epochs" if "train" in card.metrics else "the last layer"
     start = f", from the weights {card.data['weights']}" if "weights" in card.data else ""
-    lead = f"{len(card.classes)} classes, {epochs}{start}."
+    lead = f"{len(card.classes)} classes, {card.trained}{start}."
     return (
         f'<h1>{escape(title)}</h1><p class="lead soft">{escape(lead)}</p>'
         + (f'<p class="warning">{escape(warning)}</p>' if warning else "")

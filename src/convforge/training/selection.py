@@ -54,11 +54,16 @@ def find_device(name: str = "auto") -> str:
     except RuntimeError:
         kind = ""
     if kind not in {"cpu", "cuda"}:
-        raise RecipeError(f"device {name!r}: expected auto, cpu, cuda or cuda:NUMBER")
+        raise RecipeError(
+            f"device {name!r}: expected auto, cpu, cuda or cuda:NUMBER", names=["device"]
+        )
     if kind == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (torch.device(name).index or 0) >= count:
-            raise RecipeError(f"device {name!r}: torch finds {count} CUDA devices here; take cpu")
+            raise RecipeError(
+                f"device {name!r}: torch finds {count} CUDA devices here; take cpu",
+                names=["device"],
+            )
     return gpu if name == "cuda" else name
 
 
@@ -120,7 +125,8 @@ class _Ways:
                 if way.parts >= self._recipe.batch_size:
                     raise RecipeError(
                         f"training {self._trial.net.name}: one image at a time does not fit the "
-                        f"memory of {way.device}; take a smaller input_size or network"
+                        f"memory of {way.device}; take a smaller input_size or network",
+                        names=["input_size"],
                     ) from None
                 way = dataclasses.replace(way, parts=2 * way.parts)
             else:

@@ -15,23 +15,25 @@ import torch
 
 from convforge.card import Card
 from convforge.classifier import Classifier
-from convforge.errors import NetworkError, RecipeError
+from convforge.errors import RecipeError
 from convforge.evaluation import measure
 from convforge.images import source
 from convforge.images.cache import Cache
 from convforge.images.decoding import MAX_BAD
 from convforge.images.survey import survey
-from convforge.networks.catalog import create, entry
+from convforge.networks.catalog import entry
 from convforge.networks.weights import find, load_weights
 from convforge.prediction import softmax
 from convforge.pretrained import preprocessing
 from convforge.training.allocation import kept_memory
-from convforge.training.blending import blend
+from convforge.training.blending import SHARES, blend
+from convforge.training.creation import check_net, create_for
 from convforge.training.distributed import join
 from convforge.training.finetune import fit_head, set_aside
-from convforge.training.fitting import fit
-from convforge.training.journal import open_journal
-from convforge.training.learner import Learner
+from convforge.training.fitting import fit, total_steps
+from convforge.training.journal import Earlier, open_journal
+from convforge.training.learner import Learner, check_batch
+from convforge.training.limit import Limit
 from convforge.training.machine import Machine, fast_kernels
 from convforge.training.measuring import Measured, logits_of, right_answers
 from convforge.training.pixels import read_pixels
@@ -65,6 +67,7 @@ def train(
     seed: int | None = None,
     recipe: Recipe | str | Path | None = None,
     time_limit: float | None = None,
+    least: float = 1.0,
     weights: str | None = None,
     tune: Literal["all", "head"] = "all",
     input_size: int | None = None,
@@ -73,6 +76,7 @@ def train(
     device: str = "auto",
     precision: str = "auto",
     folder: Path | None = None,
+    earlier: Earlier = "continue",
     save_every: float = 60.0,
     logger: Logger | None = None,
     measured: Callable[[Measured], None] | None = None,
@@ -83,8 +87,9 @@ def train(
     `data` is what `images.open` takes, or what it gave. `recipe` is a record, a file of one, or
     "fast" (the network's own), "paper" or "tune"; `epochs` and `seed` go over the recipe's. With
     `time_limit`, in seconds, there are as many epochs as fit into it, reading and measuring
-    included, by the time that a few steps take. `input_size` and `arguments` are those of
-    `networks.create`; channels and classes come from the data. `weights` is a tag of published
+    included, by the time that a few steps take; it has to be enough for `least`. Where they take
+    longer later, the run is shortened, and the card says so. `input_size` and `arguments` are those
+    of `networks.create`; channels and classes come from the data. `weights` is a tag of published
     weights or the path of a file, to start from; published ones bring their preprocessing along.
     The last layer is then fitted first, to the frozen rest; with `tune` "all", all layers are tuned
     from there, and what `blending` finds best on "val" (without one, on a tenth that is set aside)
@@ -97,27 +102,29 @@ def train(
     products, "fp32" or "bf16", "auto" what a few measured steps find faster.
 
     `folder` keeps the run: its state every `save_every` seconds and after each epoch, and its log.
-    The state of the same run there is continued; Ctrl-C and SIGTERM save it and raise Interrupted.
+    The state of an `earlier` run there is continued, if it is the same run, or removed once all is
+    well and the first step comes. Ctrl-C and SIGTERM save the state and raise Interrupted.
     `logger` is told of the run's start and of every epoch (`loggers`); its end is the caller's.
     `measured` is given what was read and answered in the end, as `save_report` takes it.
     Started by `torchrun`, all processes train together, and the first one writes.
 
     The same data, network, recipe, way of computing (`Machine`, on the card) and number of threads
-    give the same weights to the bit on a processor, also of a run that was interrupted; torch's
-    generator is afterwards as it was before. Raises DataError, NetworkError, WeightsError or
-    RecipeError before the first step, and RecipeError where the loss diverges.
+    give the same weights to the bit on a processor, also of a run that was interrupted, but where a
+    time limit shortened it; torch's generator is afterwards as it was before. Raises DataError,
+    NetworkError, WeightsError or RecipeError before the first step, and RecipeError where the loss
+    diverges.
     """
     started = time.perf_counter()
     _check(network, weights=weights, tune=tune, epochs=epochs, time_limit=time_limit)
     device = _check_device(device, precision=precision)
     recipe = recipe or ("fast" if weights is None else "tune")
     recipe = _choose(recipe, network=network, epochs=epochs, seed=seed)
-    images = source.open(data, progress=progress) if isinstance(data, str | Path) else data
-    images = images if weights is None else set_aside(images, seed=recipe.seed)
+    images = _open(data, weights=weights, seed=recipe.seed, progress=progress)
     with join(device) as team, torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        net = _create(network, images, {"input_size": input_size, **(arguments or {})})
-        _check_shift(recipe, input_shape=net.input_shape)
+        net = create_for(images, network, arguments or {}, input_size=input_size)
+        check_net(net, recipe, tune=tune)
+        check_batch(net, recipe, count=len(images.splits["train"]), team=team)
         decoded, preprocess = read_pixels(
             images,
             input_shape=net.input_shape,
@@ -129,22 +136,30 @@ def train(
         )
         with _well_set(net, device=device, batch_size=recipe.batch_size):
             trial = Trial(net, decoded, preprocess=preprocess, team=team)
-            earlier = None if folder is None else read_identity(folder)
-            machine = _machine(trial, recipe, earlier, device=device, precision=precision)
-            if time_limit is not None:
-                left = time_limit - (time.perf_counter() - started)
-                recipe = _fitting(left, trial, recipe, earlier, machine=machine)
+            before = read_identity(folder) if folder and earlier == "continue" else None
+            machine = _machine(trial, recipe, before, device=device, precision=precision)
             card = _card(net, images, weights=weights, preprocess=preprocess, recipe=recipe)
             net.to(device)
             metrics = {} if weights is None else _fit_head(net, decoded, card, progress=progress)
+            until = None if time_limit is None else started + time_limit
+            recipe, limit = _fitting(until, trial, recipe, before, machine=machine, least=least)
+            card = dataclasses.replace(card, recipe=recipe.to_json())
             learner = Learner(net, recipe=recipe, preprocess=preprocess, machine=machine, team=team)
             if tune == "all":
-                kept = folder, save_every, logger
+                kept = folder, earlier, save_every, logger, limit
                 metrics |= _fit(learner, decoded, card, metrics, kept, progress=progress)
             metrics |= _measure(learner, decoded, images, measured=measured)
     metrics["seconds"] = round(time.perf_counter() - started, 3)
     net.to("cpu").to(memory_format=torch.contiguous_format)
     return Classifier(net.eval(), dataclasses.replace(card, metrics=metrics))
+
+
+def _open(
+    data: str | Path | Images, *, weights: str | None, seed: int, progress: Progress | None
+) -> Images:
+    """The images, with some set aside where that is needed to choose between weights."""
+    images = source.open(data, progress=progress) if isinstance(data, str | Path) else data
+    return images if weights is None else set_aside(images, seed=seed)
 
 
 def _fit_head(
@@ -167,7 +182,7 @@ def _fit(
     decoded: Mapping[str, Decoded],
     card: Card,
     metrics: Mapping[str, Any],
-    journal_in: tuple[Path | None, float, Logger | None],
+    kept: tuple[Path | None, Earlier, float, Logger | None, Limit | None],
     *,
     progress: Progress | None,
 ) -> dict[str, Any]:
@@ -180,16 +195,16 @@ def _fit(
     def right(net: ConvNet) -> NDArray[np.bool_]:
         return right_answers(net, decoded["val"], preprocess=card.preprocess, team=learner.team)
 
-    identity = {
-        "network": card.network,
-        "arguments": card.arguments,
-        "recipe": card.recipe,
-        "data": {key: card.data.get(key) for key in ("fingerprint", "split", "weights")},
-        "machine": learner.machine.to_json(),
-    }
-    folder, save_every, logger = journal_in
+    folder, earlier, save_every, logger, limit = kept
+    if limit is not None and "head" in metrics:
+        limit.looks += len(SHARES)
     with open_journal(
-        folder, identity=identity, save_every=save_every, team=learner.team, logger=logger
+        folder,
+        identity=_identity(card, learner.machine),
+        earlier=earlier,
+        save_every=save_every,
+        team=learner.team,
+        logger=logger,
     ) as journal:
         course = fit(
             learner,
@@ -197,6 +212,7 @@ def _fit(
             decoded["train"].part.labels,
             validate=(lambda net: float(right(net).mean())) if "val" in decoded else None,
             journal=journal,
+            limit=limit,
             progress=progress,
         )
     seen = {
@@ -204,10 +220,24 @@ def _fit(
         "warning": course.warning,
         "machine": learner.machine.to_json(),
     }
+    if course.changes:
+        planned = total_steps(len(decoded["train"].part.labels), learner.recipe)
+        seen["shortened"] = {"steps": course.step, "planned": planned, "changes": course.changes}
     found = {"train": seen, **({"best": course.best} if course.best else {})}
     if "head" in metrics and "val" in decoded:
         found["blend"] = blend(learner.net, head, right=right)
     return found
+
+
+def _identity(card: Card, machine: Machine) -> dict[str, Any]:
+    """What must be equal in a run that continues."""
+    return {
+        "network": card.network,
+        "arguments": card.arguments,
+        "recipe": card.recipe,
+        "data": {key: card.data.get(key) for key in ("fingerprint", "split", "weights")},
+        "machine": machine.to_json(),
+    }
 
 
 @contextlib.contextmanager
@@ -227,22 +257,37 @@ def _machine(
 ) -> Machine:
     """How steps are computed: as a run that is continued did, else as is fastest."""
     if earlier is not None:
-        return Machine.from_json(earlier["machine"], device=device)
+        machine = Machine.from_json(earlier["machine"], device=device)
+        if precision not in {"auto", machine.precision}:
+            raise RecipeError(
+                f"precision {precision}: the run that is continued is in {machine.precision}; "
+                "leave it out, or start again in another folder",
+                names=["precision"],
+            )
+        return machine
     return choose_machine(trial, recipe=recipe, device=device, precision=precision)
 
 
 def _fitting(
-    seconds: float,
+    deadline: float | None,
     trial: Trial,
     recipe: Recipe,
     earlier: Mapping[str, Any] | None,
     *,
     machine: Machine,
-) -> Recipe:
-    """The recipe with as many epochs as fit into a time, or as a run has that is continued."""
+    least: float,
+) -> tuple[Recipe, Limit | None]:
+    """With a deadline, the recipe with as many epochs as fit, or as a run has that is continued."""
+    if deadline is None:
+        return recipe, None
+    costs = trial.costs(recipe, machine=machine)
     if earlier is not None:
-        return dataclasses.replace(recipe, epochs=earlier["recipe"]["epochs"])
-    return dataclasses.replace(recipe, epochs=trial.epochs(seconds, recipe, machine=machine))
+        epochs = earlier["recipe"]["epochs"]
+    else:
+        seconds = deadline - time.perf_counter()
+        epochs = trial.epochs(seconds, recipe, costs=costs, least=least)
+    recipe = dataclasses.replace(recipe, epochs=epochs)
+    return recipe, Limit(deadline, costs, recipe=recipe)
 
 
 def _check(
@@ -256,9 +301,15 @@ def _check(
     """Refuse unknown names, and what cannot be given together, before a folder is read."""
     entry(network)
     if time_limit is not None and epochs is not None:
-        raise RecipeError("epochs and time_limit were both given; leave out one of them")
+        raise RecipeError(
+            "epochs and time_limit were both given; leave out one of them",
+            names=["epochs", "time_limit"],
+        )
     if tune == "head" and weights is None:
-        raise RecipeError("tune 'head' fits the last layer to weights; name some, or train all")
+        raise RecipeError(
+            "tune='head' fits the last layer to weights; name some, or train all",
+            names=["tune='head'", "weights"],
+        )
     if weights is not None:
         find(network, weights)
 
@@ -266,19 +317,10 @@ def _check(
 def _check_device(device: str, *, precision: str) -> str:
     """Torch's name of the device; refuses what there is not, before a folder is read."""
     if precision not in PRECISIONS:
-        raise RecipeError(f"precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
-    return find_device(device)
-
-
-def _create(network: str, images: Images, arguments: Mapping[str, Any]) -> ConvNet:
-    of_data = {"num_classes": len(images.classes), "in_channels": images.channels}
-    taken = [name for name in of_data if name in arguments]
-    if taken:
-        raise NetworkError(
-            f"{network}: {taken[0]} comes from the data, {of_data[taken[0]]} here, and cannot be "
-            f"given as {arguments[taken[0]]!r}; leave it out"
+        raise RecipeError(
+            f"precision {precision!r}: expected one of {', '.join(PRECISIONS)}", names=["precision"]
         )
-    return create(network, **{**of_data, **arguments})
+    return find_device(device)
 
 
 def _choose(
@@ -303,16 +345,6 @@ def _start_from(
         return None
     channels, side, _ = net.input_shape
     return preprocessing(published, input_size=side, channels=channels)
-
-
-def _check_shift(recipe: Recipe, *, input_shape: tuple[int, int, int]) -> None:
-    _, height, width = input_shape
-    shift = recipe.augment.shift
-    if shift >= min(height, width):
-        raise RecipeError(
-            f"augmentation: shift is {shift} pixels; expected less than a side of the network's "
-            f"input, which is {width}x{height}"
-        )
 
 
 def _card(

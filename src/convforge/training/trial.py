@@ -19,7 +19,9 @@ from convforge.images.stored import take
 from convforge.training.distributed import ALONE, Team
 from convforge.training.fitting import steps_an_epoch
 from convforge.training.learner import Batch, Learner
+from convforge.training.limit import FORWARD, SPARE, Costs
 from convforge.training.machine import PLAIN, Machine
+from convforge.training.recipe import RANGES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
 
 SECONDS = 2.0  # that the steps of a trial take at least, but for the first
 STEPS = 3  # at least
-FORWARD = 1 / 3  # of a step's time: what an image costs that is only looked at
-SPARE = 0.95  # of a time limit is planned
 
 
 class Trial:
@@ -77,30 +77,43 @@ class Trial:
                 times.append(time.perf_counter() - started)
         return self.team.agree(statistics.median(times))
 
-    def epochs(self, seconds: float, recipe: Recipe, *, machine: Machine) -> int:
-        """The most epochs that end before `seconds` are over, by `epochs_within`."""
-        a_step, share = self.step_seconds(recipe, machine=machine), recipe.small_images
-        if share:
+    def costs(self, recipe: Recipe, *, machine: Machine) -> Costs:
+        """What steps and looking at images take on this machine now."""
+        step = small = self.step_seconds(recipe, machine=machine)
+        if recipe.small_images:
             small = self.step_seconds(recipe, machine=machine, small=True)
-            a_step = share * small + (1 - share) * a_step
+        image = recipe.small_images * small + (1 - recipe.small_images) * step
+        image *= FORWARD / recipe.batch_size
+        return Costs(step=step, small=small, image=image, counts=self.counts)
+
+    def epochs(self, seconds: float, recipe: Recipe, *, costs: Costs, least: float = 1.0) -> int:
+        """The most epochs that end before `seconds` are over, by `epochs_within`."""
+        share = recipe.small_images
+        a_step = share * costs.small + (1 - share) * costs.step
         left = self.team.agree(seconds)
-        return epochs_within(left, a_step=a_step, counts=self.counts, recipe=recipe)
+        return epochs_within(left, a_step=a_step, counts=self.counts, recipe=recipe, least=least)
 
 
 def epochs_within(
-    seconds: float, *, a_step: float, counts: Mapping[str, int], recipe: Recipe
+    seconds: float,
+    *,
+    a_step: float,
+    counts: Mapping[str, int],
+    recipe: Recipe,
+    least: float = 1.0,
 ) -> int:
     """The most epochs that end before `seconds` are over, measuring included.
 
-    `a_step` is the time of a step, `counts` the images of each part. Raises RecipeError where not
-    even one epoch fits, saying how long one takes.
+    `a_step` is the time of a step, `counts` the images of each part. Where a part of an epoch fits,
+    it is one. Raises RecipeError where fewer than `least` fit, saying how long one takes.
     """
     an_image = a_step * FORWARD / recipe.batch_size
     an_epoch = a_step * steps_an_epoch(counts["train"], recipe) + an_image * counts.get("val", 0)
-    epochs = int((SPARE * seconds - an_image * counts.get("test", 0)) / an_epoch)
-    if epochs < 1:
+    epochs = (SPARE * seconds - an_image * counts.get("test", 0)) / an_epoch
+    if epochs < least:
         raise RecipeError(
             f"time limit: one epoch takes about {an_epoch:.0f} s here, and {seconds:.0f} s are "
-            "left; give more time, take a smaller network or input_size, or fewer images"
+            "left; give more time, take a smaller network or input_size, or fewer images",
+            names=["input_size"],
         )
-    return epochs
+    return min(max(1, int(epochs)), int(RANGES["epochs"][1]))

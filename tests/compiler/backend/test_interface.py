@@ -284,3 +284,87 @@ def test_a_bare_network_takes_tensors_and_refuses_images(make_graph, draw, basel
     subprocess.run(command, cwd=tmp_path, check=True)
     done = subprocess.run(["./main"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "2 3 5 4 2 6 ")
+
+
+# Linked with one artifact, opens another, whose path it is given.
+TWO = r"""
+#include "convforge.h"
+#include <dlfcn.h>
+#include <stdio.h>
+
+int main(int count, char **paths)
+{
+    cf_context *mine = cf_create();
+    void *other = count == 2 ? dlopen(paths[1], RTLD_NOW | RTLD_LOCAL) : NULL;
+    if (!mine || !other)
+        return 1;
+    __typeof__(cf_create) *create = dlsym(other, "cf_create");
+    __typeof__(cf_context_bytes) *bytes = dlsym(other, "cf_context_bytes");
+    __typeof__(cf_selftest) *selftest = dlsym(other, "cf_selftest");
+    __typeof__(cf_create_with) *create_with = dlsym(other, "cf_create_with");
+    cf_context *its = create(), *same = create_with(NULL, 0);
+    if (cf_selftest(mine) != CF_OK || bytes(its) != bytes(same))
+        return 2;
+    return selftest(its) == CF_OK && selftest(same) == CF_OK ? 0 : 3;
+}
+"""
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc")
+def test_a_c_program_may_have_two_artifacts(compiled_small, make_graph, draw, baseline, tmp_path):
+    sources, _, built = compiled_small
+    nodes = (Node("y", "linear", ("x", "w")),)
+    graph = make_graph(*nodes, shape=(1, 4), w=draw(3, 4))
+    tiny = compile_graph(graph, target=baseline).library
+    (tmp_path / "tiny.so").write_bytes(tiny)
+    (tmp_path / "large.so").write_bytes(built.read_bytes())
+    (tmp_path / "convforge.h").write_bytes(sources["convforge.h"])
+    (tmp_path / "two.c").write_text(TWO)
+    command = ["gcc", "-std=gnu11", "-Wall", "-Werror", "two.c", "./tiny.so", "-o", "two", "-ldl"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    done = subprocess.run(["./two", "./large.so"], cwd=tmp_path, check=False)
+    assert done.returncode == 0
+
+
+# Its clock of the day is looked up in this program, and is set back all the time.
+SET_BACK = r"""
+#include "convforge.h"
+#include <stdlib.h>
+#include <time.h>
+
+static time_t today = 1000000;
+
+int timespec_get(struct timespec *now, int base)
+{
+    *now = (struct timespec){today--, 0};
+    return base;
+}
+
+int main(void)
+{
+    struct timespec now;
+    float *input = calloc((size_t)cf_input_floats(), sizeof *input);
+    float *output = calloc((size_t)cf_output_floats(), sizeof *output);
+    int64_t *spent = calloc((size_t)cf_layers(), sizeof *spent);
+    cf_context *context = cf_create();
+    if (!timespec_get(&now, TIME_UTC) || !input || !output || !spent || !context)
+        return 1;
+    if (cf_profile(context, input, output, spent) != CF_OK)
+        return 2;
+    for (int i = 0; i < cf_layers(); i++)
+        if (spent[i] < 0)
+            return 3;
+    return 0;
+}
+"""
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc")
+def test_a_profile_is_of_a_clock_that_nobody_sets(compiled_small, tmp_path):
+    sources, _, built = compiled_small
+    (tmp_path / "net.so").write_bytes(built.read_bytes())
+    (tmp_path / "convforge.h").write_bytes(sources["convforge.h"])
+    (tmp_path / "main.c").write_text(SET_BACK)
+    command = ["gcc", "-std=gnu11", "-Wall", "-Werror", "main.c", "./net.so", "-o", "main"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    assert subprocess.run(["./main"], cwd=tmp_path, check=False).returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import shutil
@@ -120,9 +121,9 @@ def test_a_zip_holds_the_same_in_a_folder(folder, compiled_small, tmp_path):
 
 def test_sources_replace_older_ones_and_nothing_else(folder, compiled_small, tmp_path):
     sources, card, _ = compiled_small
-    (folder / "left over").write_text("")
+    save_sources({**sources, "layers_9.c": b""}, folder, card=card, target=C_SOURCES)
     save_sources(sources, folder, card=card, target=C_SOURCES)
-    assert not (folder / "left over").exists()
+    assert not (folder / "layers_9.c").exists()
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("")
@@ -130,6 +131,32 @@ def test_sources_replace_older_ones_and_nothing_else(folder, compiled_small, tmp
         check_sources(tmp_path / "thesis")
     (tmp_path / "empty").mkdir()
     check_sources(tmp_path / "empty")
+
+
+def test_what_was_put_or_changed_beside_the_sources_is_kept(folder, compiled_small):
+    sources, card, _ = compiled_small
+    (folder / "build").mkdir()
+    check_sources(folder)  # an empty folder is no file
+    (folder / "build" / "net.o").write_text("")
+    with pytest.raises(OutputError, match=r"other files, or changed ones \(build/net.o\); move"):
+        save_sources(sources, folder, card=card, target=C_SOURCES)
+    (folder / "build" / "net.o").unlink()
+    (folder / "main.c").write_text("int main(void) { return 0; }\n")
+    with pytest.raises(OutputError, match=r"changed ones \(main.c\)"):
+        save_sources(sources, folder, card=card, target=C_SOURCES)
+    assert (folder / "main.c").read_text() == "int main(void) { return 0; }\n"
+    (folder / "main.c").unlink()
+    (folder / "main.c").symlink_to("README.md")
+    with pytest.raises(OutputError, match=r"changed ones \(main.c\)"):
+        check_sources(folder)
+
+
+def test_the_manifest_is_what_sha256sum_checks(folder):
+    lines = (folder / "files.sha256").read_text().splitlines()
+    for digest, name in (line.split("  ") for line in lines):
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+    files = {f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file()}
+    assert files == {line.split("  ")[1] for line in lines} | {"files.sha256"}
 
 
 def test_sources_of_a_bare_network_say_so(compiled_small, tmp_path):

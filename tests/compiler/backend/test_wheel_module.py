@@ -14,6 +14,7 @@ from PIL import Image
 from convforge.compiler.backend.package import save_artifact
 from convforge.compiler.backend.package_wheel import save_wheel
 from convforge.compiler.backend.target import find_target
+from convforge.images.picture import FORMATS
 from convforge.runtime import Runtime
 
 # What a user does; convforge, torch and (until a path is opened) Pillow stay out of it.
@@ -26,7 +27,7 @@ pixels = np.load("pixels.npy")
 def refused(call):
     try:
         call()
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         return str(error)
 found = {
     "classes": digits.CLASSES,
@@ -41,7 +42,9 @@ found = {
         refused(lambda: digits.logits(np.zeros(3, np.float32))),
         refused(lambda: digits.predict(np.zeros((1, 40000, 3), np.uint8))),
         refused(lambda: digits.predict("deep.png")),
+        refused(lambda: digits.predict("drawing.eps")),
     ],
+    "formats": digits._FORMATS,
     "files": {name: digits.predict(name) for name in ("rgb.png", "alpha.png", "turned.jpg")},
 }
 results = []
@@ -71,6 +74,7 @@ def found(compiled_small, tmp_path, picture):
     exif[0x0112] = 6
     Image.fromarray(picture).save(tmp_path / "turned.jpg", exif=exif)
     Image.fromarray(np.zeros((4, 4), np.uint16)).save(tmp_path / "deep.png")
+    Image.fromarray(picture).save(tmp_path / "drawing.eps")
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         cwd=tmp_path,
@@ -93,6 +97,7 @@ def test_the_module_says_and_refuses_what_the_runtime_does(
     def pairs(image, top=5):
         return [[one.label, one.probability] for one in runtime.predict(image, top=top)]
 
+    assert tuple(found["formats"]) == FORMATS
     assert (tuple(found["classes"]), found["network"]) == (card.classes, card.network)
     np.testing.assert_array_equal(
         np.float32(found["logits"]), runtime.logits(np.load(tmp_path / "input.npy"))
@@ -102,6 +107,6 @@ def test_the_module_says_and_refuses_what_the_runtime_does(
     for name, predictions in found["files"].items():
         assert predictions == pairs(tmp_path / name), name
     words = ["uint8 [H, W, 3]", "got float64", "at least 1 class", "expected float32",
-             "too large", "convert it to 8 bits"]  # fmt: skip
+             "too large", "convert it to 8 bits", "cannot identify image file"]  # fmt: skip
     for expected, message in zip(words, found["refused"], strict=True):
         assert expected in message

@@ -136,6 +136,7 @@ def test_functions_of_positive_numbers_are_onnxruntimes(operator, onnx_model, as
     [
         (("Pow", "x e", {}), r"the exponent 1.5; 0.5, 1, 2 and 3 are supported"),
         (("Pow", "x v", {}), r"'v', float32 of shape \[6\]; one number is supported"),
+        (("Pow", "x r", {}), "an exponent of more axes than"),
         (("Max", "x v", {}), r"operands \[1, 3, 6, 6\], \[6\]; one computed value and numbers"),
         (("Clip", "x v", {}), "one number is supported"),
         (("Clip", "x d", {}), "'d', float64 .*; a float32 constant is supported"),
@@ -147,5 +148,6 @@ def test_functions_of_positive_numbers_are_onnxruntimes(operator, onnx_model, as
 )
 def test_what_is_not_understood_is_refused(node, words, onnx_model):
     constants = {"e": number(1.5), "v": draw(6), "w": draw(4), "d": np.float64(1)}
+    constants["r"] = np.full((1,) * 5, 2, np.float32)
     with pytest.raises(UnsupportedError, match=words):
         from_onnx(onnx_model(node, opset=20, **constants))

@@ -82,6 +82,12 @@ def test_another_opset_is_refused(opset, model):
         from_onnx(model)
 
 
+def test_the_standard_operators_have_two_names(model, as_onnxruntime):
+    model.opset_import[0].domain = "ai.onnx"
+    model.graph.node[0].domain = "ai.onnx"
+    assert [node.op for node in as_onnxruntime(model).nodes] == ["conv2d", "elementwise"]
+
+
 def test_functions_of_the_model_itself_are_inlined(model, as_onnxruntime):
     body = [onnx.helper.make_node("Relu", ["a"], ["b"]), onnx.helper.make_node("Neg", ["b"], ["c"])]
     ids = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("own", 1)]

@@ -29,6 +29,14 @@ def test_layer_norm_along_any_axis(check_layers, make_layer, draw, epilogue):
     check_layers(layers)
 
 
+def test_layer_norm_of_more_numbers_than_a_stack_holds(run_layers, expected, make_layer, draw):
+    length = 2**22 + 1  # 16 MB of squares, and a last piece that is not whole
+    layer = make_layer("layer_norm", [(1, length)], axis=1, eps=1e-5)
+    x = draw(1, length)
+    (found,) = run_layers([layer], [[x]])
+    np.testing.assert_allclose(found, expected(layer, [x]), rtol=0, atol=2e-6)
+
+
 def test_layer_norm_without_gamma_and_beta(check_layers, make_layer):
     check_layers([make_layer("layer_norm", [shape], axis=axis, eps=1e-5) for shape, axis in SHAPES])
 

@@ -18,7 +18,9 @@ static size_t cf_memory(int threads)
            sizeof(float) * CF_OUTPUT_FLOATS + CF_TEST_BYTES;
 }
 
-cf_context *cf_create_with(const char *name, int threads)
+/* What both ways to create a context do. No function of the interface calls another: in a program
+ * with two artifacts, the other's might be called. */
+static cf_context *cf_new(const char *name, int threads)
 {
     int level = 0;
     while (level < CF_LEVELS && ((name && strcmp(LEVELS[level].name, name)) || !cf_has(level)))
@@ -40,14 +42,19 @@ cf_context *cf_create_with(const char *name, int threads)
     const uintptr_t start = (uintptr_t)context->allocation;
     context->arena = (char *)context->allocation + (CF_ALIGNMENT - start % CF_ALIGNMENT);
     context->workspaces = context->arena + CF_ARENA_BYTES;
-    context->result = (float *)(void *)(context->workspaces + threads * CF_WORKSPACE_BYTES);
+    context->result = (float *)(void *)(context->workspaces + (size_t)threads * CF_WORKSPACE_BYTES);
     context->image = (uint8_t *)(context->result + CF_OUTPUT_FLOATS);
     return context;
 }
 
+cf_context *cf_create_with(const char *name, int threads)
+{
+    return cf_new(name, threads);
+}
+
 cf_context *cf_create(void)
 {
-    return cf_create_with(NULL, 0);
+    return cf_new(NULL, 0);
 }
 
 void cf_destroy(cf_context *context)

@@ -32,7 +32,8 @@ typedef struct cf_context cf_context;
 CF_API int cf_abi(void);
 
 /* All memory that computing needs; NULL when there is none. A context belongs to one thread at a
- * time; it computes with as many as the artifact was compiled for. */
+ * time; it computes with as many as the artifact was compiled for. In a process that was forked it
+ * starts those again that it lost. */
 CF_API cf_context *cf_create(void);
 
 /* The same at a given level, "avx2" say, NULL for the best one, and with this many threads, 0 for

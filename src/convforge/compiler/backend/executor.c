@@ -20,6 +20,9 @@ static void cf_walk_alone(const cf_step *steps, int first, int end, const cf_job
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#if !defined(_WIN32)
+#include <unistd.h>
+#endif
 
 #define CF_PIECES 4   /* in which a thread takes its share of a step */
 #define CF_SPINS 4000 /* looks at a variable before the system is asked to wait: some 50 us */
@@ -43,6 +46,7 @@ struct cf_team {
     const cf_step *steps;
     cf_job job;
     int threads, started; /* the caller of cf_run is thread 0; `started` counts the others */
+    long process;         /* that the others are of */
     _Atomic uint32_t run;
     _Atomic int stopped, sleeping;
     pthread_mutex_t mutex;
@@ -50,6 +54,15 @@ struct cf_team {
     cf_member members[CF_MOST_THREADS];
     cf_progress progress[CF_STEPS_COUNT];
 };
+
+static long cf_process(void)
+{
+#if defined(_WIN32)
+    return 0;
+#else
+    return (long)getpid();
+#endif
+}
 
 static void cf_pause(void)
 {
@@ -191,7 +204,8 @@ static void cf_begin_run(cf_team *team)
 
 static void cf_team_stop(cf_team *team)
 {
-    if (team->threads < 2)
+    /* Of another process, which forked this one, there are no threads here, and nobody to wait for. */
+    if (team->threads < 2 || team->process != cf_process())
         return;
     atomic_store(&team->stopped, 1);
     cf_begin_run(team);
@@ -206,6 +220,7 @@ static int cf_team_start(cf_team *team, const cf_step *steps, int threads)
 {
     team->steps = steps;
     team->threads = threads;
+    team->process = cf_process();
     if (threads < 2)
         return 1;
     pthread_mutex_init(&team->mutex, NULL);
@@ -222,9 +237,22 @@ static int cf_team_start(cf_team *team, const cf_step *steps, int threads)
     return 1;
 }
 
+/* In a process that was forked, where a team has lost its threads: starts others, or goes on alone. */
+static void cf_team_revive(cf_team *team)
+{
+    const cf_step *steps = team->steps;
+    const int threads = team->threads;
+    /* Its lock and its queue may be as a thread left them that is not here. */
+    memset(team, 0, sizeof *team);
+    if (!cf_team_start(team, steps, threads))
+        team->threads = 1;
+}
+
 /* Runs the steps from `first` to before `end`; `ends`, if any, gets the time at which each was done. */
 static void cf_execute(cf_team *team, int first, int end, const cf_job *job, int64_t *ends)
 {
+    if (team->threads > 1 && team->process != cf_process())
+        cf_team_revive(team);
     if (team->threads < 2) {
         cf_walk_alone(team->steps, first, end, job, ends);
         return;

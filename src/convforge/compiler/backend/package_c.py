@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import tempfile
 from importlib.resources import files
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,22 +17,47 @@ from convforge.errors import OutputError
 from convforge.files import check_destination
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from convforge.card import Card
     from convforge.compiler.backend.target import Target
 
-_HEADER = "convforge.h"  # by which a folder that may be replaced is known
+_MANIFEST = "files.sha256"  # of every other file, as sha256sum prints and checks it
 
 
 def check_sources(path: Path) -> None:
-    """Raise OutputError where the sources could not be written, or the folder holds others."""
+    """Raise OutputError where they could not be written, or the folder holds anything else.
+
+    A folder is replaced as a whole where it holds nothing but what was written here, unchanged.
+    """
     if path.suffix == ".zip" or not path.is_dir():
         check_destination(path)
-    elif any(path.iterdir()) and not (path / _HEADER).is_file():
+        return
+    others = [*islice(_others(path), 3)]
+    if others:
         raise OutputError(
-            f"{path}: is a folder with other files; name a folder that is empty or does not exist"
+            f"{path}: is a folder with other files, or changed ones ({', '.join(others)}); move "
+            "them, or name a folder that is empty or does not exist"
         )
+
+
+def _others(folder: Path) -> Iterator[str]:
+    """Names of all files that the folder's manifest does not have, or has otherwise."""
+    manifest = folder / _MANIFEST
+    known = {}
+    if manifest.is_file():
+        lines = manifest.read_text(encoding="utf-8", errors="replace").splitlines()
+        known = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    for file in sorted(folder.rglob("*")):
+        name = file.relative_to(folder).as_posix()
+        if file == manifest or (file.is_dir() and not file.is_symlink()):
+            continue
+        if file.is_symlink() or name not in known or known[name] != _digest(file.read_bytes()):
+            yield name
+
+
+def _digest(content: bytes | memoryview) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def save_sources(
@@ -39,6 +66,8 @@ def save_sources(
     """Write all files of the target `c`. Raises OutputError; nothing is there by half."""
     check_sources(path)
     entries = {**sources, **_around(sources, name=_name(path), card=card, target=target)}
+    lines = [f"{_digest(content)}  {name}\n" for name, content in sorted(entries.items())]
+    entries[_MANIFEST] = "".join(lines).encode()
     if path.suffix == ".zip":
         write_zip(path, {f"{path.stem}/{name}": entries[name] for name in sorted(entries)})
         return

@@ -22,7 +22,7 @@ _MARK = b"// Loader of modules that convforge compiled"
 def check_loader(path: Path) -> None:
     """Raise OutputError where the loader would replace a file that is none."""
     check_destination(path)
-    for place in _places(path):
+    for place in loader_files(path):
         if place == path:
             raise OutputError(f"{path}: is the name of the module's loader; name it cats.wasm, say")
         if place.exists() and (place.is_dir() or not place.read_bytes().startswith(_MARK)):
@@ -34,9 +34,10 @@ def check_loader(path: Path) -> None:
 
 def save_loader(path: Path) -> None:
     """Write the loader and its types beside the module. Raises OutputError."""
-    for place, text in zip(_places(path), loader(), strict=True):
+    for place, text in zip(loader_files(path), loader(), strict=True):
         write_file(place, _MARK + f" ({__version__}).\n".encode() + text.encode())
 
 
-def _places(path: Path) -> tuple[Path, Path]:
+def loader_files(path: Path) -> tuple[Path, Path]:
+    """What is written beside a module: its loader, and the loader's types."""
     return path.with_suffix(".js"), path.with_suffix(".d.ts")

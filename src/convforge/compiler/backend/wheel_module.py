@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CARD", "CLASSES", "INPUT_SHAPE", "logits", "predict", "probabilities"]
 
+# Those that the classifier reads. Others may start programs (EPS) or read further files.
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+
 
 def _open() -> ctypes.CDLL:
     (path,) = Path(__file__).parent.glob("artifact.*")
@@ -68,7 +71,8 @@ class _Context:
         self.pointer: int | None = _LIBRARY.cf_create()
         if not self.pointer:
             raise MemoryError("not enough memory for one prediction")
-        weakref.finalize(self, _LIBRARY.cf_destroy, self.pointer)
+        # Not at the program's end: a daemon thread may still compute in it.
+        weakref.finalize(self, _LIBRARY.cf_destroy, self.pointer).atexit = False
 
 
 def _context() -> int:
@@ -127,7 +131,7 @@ def _decode(path: str | Path) -> NDArray[np.uint8]:
             f"{path}: opening a file needs Pillow; install it (`pip install pillow`), or pass "
             "the pixels, uint8 RGB [H, W, 3]"
         ) from None
-    with Image.open(path) as file:
+    with Image.open(path, formats=_FORMATS) as file:
         if file.mode.startswith(("I", "F")):
             raise ValueError(f"{path}: has more than 8 bits a channel; convert it to 8 bits first")
         picture = ImageOps.exif_transpose(file)

@@ -17,7 +17,7 @@ import onnx
 from convforge.compiler.frontends.onnx_call import Call, Fixed, Operand, Unsupported, Value
 from convforge.compiler.frontends.onnx_folding import FOLDED, LARGEST_TENSOR, fold, shape_of
 from convforge.compiler.frontends.onnx_handlers import HANDLERS
-from convforge.compiler.frontends.onnx_model import load_model, opset_of, tensor_array
+from convforge.compiler.frontends.onnx_model import STANDARD, load_model, opset_of, tensor_array
 from convforge.compiler.frontends.onnx_patterns import merge_scales, recognize_activations
 from convforge.compiler.ir import ops
 from convforge.compiler.ir.graph import Array, Graph, Node
@@ -104,7 +104,7 @@ class Reader:
     def call(self, node: NodeProto) -> None:
         """Compute a node now where all of it is constant, otherwise hand it to its handler."""
         inputs = tuple(self.operand(name) for name in node.input)
-        standard = not node.domain
+        standard = node.domain in STANDARD
         results: list[Operand]
         if standard and node.op_type in {"Shape", "Size"} and inputs[0] is not None:
             results = [shape_of(node, inputs[0].shape)]
@@ -119,9 +119,9 @@ class Reader:
 
     def handle(self, node: NodeProto, inputs: tuple[Operand | None, ...]) -> list[Operand]:
         """What the node's handler makes of it."""
-        handler = None if node.domain else HANDLERS.get(node.op_type)
+        handler = HANDLERS.get(node.op_type) if node.domain in STANDARD else None
         if handler is None:
-            domain = f"{node.domain}." if node.domain else ""
+            domain = "" if node.domain in STANDARD else f"{node.domain}."
             raise Unsupported(
                 f"the operator {domain}{node.op_type} is not supported; supported are "
                 f"{', '.join(sorted(HANDLERS))}"
@@ -236,7 +236,9 @@ def _input_shape(value: ValueInfoProto, given: Shape | None) -> Shape:
         raise UnsupportedError(f"{where} is {_type_name(kind)}; a float32 tensor is supported")
     if not kind.tensor_type.HasField("shape"):
         if given is None:
-            raise UnsupportedError(f"{where} has no shape in the model; give input_shape")
+            raise UnsupportedError(
+                f"{where} has no shape in the model; give input_shape", names=["input_shape"]
+            )
         return given
     sizes = [dim.dim_value or dim.dim_param for dim in kind.tensor_type.shape.dim]
     words = f"[{', '.join(str(size or '?') for size in sizes)}]"
@@ -247,11 +249,15 @@ def _input_shape(value: ValueInfoProto, given: Shape | None) -> Shape:
         )
         if 0 in given:
             raise UnsupportedError(
-                f"{where} has shape {words}; only the batch may be left open: give input_shape"
+                f"{where} has shape {words}; only the batch may be left open: give input_shape",
+                names=["input_shape"],
             )
     differ = [a for a, b in zip(sizes, given, strict=False) if isinstance(a, int) and a and a != b]
     if len(given) != len(sizes) or differ:
-        raise UnsupportedError(f"{where} has shape {words}, which input_shape={given} does not fit")
+        raise UnsupportedError(
+            f"{where} has shape {words}, which input_shape={given} does not fit",
+            names=["input_shape"],
+        )
     if not 1 <= len(given) <= LARGEST_RANK or min(given) < 1 or math.prod(given) > LARGEST_TENSOR:
         raise UnsupportedError(
             f"{where} has shape {list(given)}; 1 to {LARGEST_RANK} sizes from 1 on and up to "

@@ -81,6 +81,9 @@ def extreme(*, largest: bool) -> Callable[[Call], Value]:
 def power(call: Call) -> Value:
     """Pow with an exponent of 1/2, 1, 2 or 3."""
     x, exponent = call.x(), call.scalar(1)
+    given = call.operands[1]
+    if given is not None and len(given.shape) > len(x.shape):
+        raise Unsupported("an exponent of more axes than what it is the exponent of")
     if exponent not in {0.5, 1.0, 2.0, 3.0}:
         raise Unsupported(f"the exponent {exponent}; 0.5, 1, 2 and 3 are supported")
     if exponent == 0.5:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from convforge.compiler.c.writer import Writer
 
 _BLOCK = 64
+_PIECE = 256  # squares that are kept until they are added up
 
 
 def _refuses(layer: Layer) -> str | None:
@@ -64,11 +65,14 @@ def _emit_layer_norm(layer: Layer, out: Writer, *, width: str) -> None:
     out.line(f"float mean[{size}], scale[{size}];")
     if inner == 1:
         out.line(f"mean[0] = (float)(cf_sum(x, {length}) / {length});")
-        out.line(f"float squares[{length}];")
-        with out.loop("k", length):
-            out.line("squares[k] = (x[k] - mean[0]) * (x[k] - mean[0]);")
-        out.line(f"const double variance = cf_sum(squares, {length}) / {length};")
-        out.line(f"scale[0] = {_inverse_root(layer, 'variance')};")
+        out.line("double squares = 0.0;")
+        with out.block(f"for (int k = 0; k < {length}; k += {_PIECE})"):
+            out.line(f"const int count = {length} - k < {_PIECE} ? {length} - k : {_PIECE};")
+            out.line(f"float piece[{_PIECE}];")
+            with out.block("for (int i = 0; i < count; i++)"):
+                out.line("piece[i] = (x[k + i] - mean[0]) * (x[k + i] - mean[0]);")
+            out.line("squares += cf_sum(piece, count);")
+        out.line(f"scale[0] = {_inverse_root(layer, f'squares / {length}')};")
     else:
         out.line(f"double sum[{size}] = {{0.0}}, squares[{size}] = {{0.0}};")
         with out.loop("k", length), _places(out, width):

@@ -1,7 +1,7 @@
 /**
  * From what the browser can show to pixels: the stored values, upright, transparency over white.
  *
- * The same as `images/decode.py`, with the browser's decoders: no colour management, the EXIF
+ * The same as `images/picture.py`, with the browser's decoders: no colour management, the EXIF
  * orientation, the first frame. Pixels that are partly transparent may differ by one or two of 255,
  * for a canvas keeps colours multiplied by their alpha.
  */

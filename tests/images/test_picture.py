@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from convforge.errors import DataError
-from convforge.images.decode import MAX_PIXELS, decode, is_grey
+from convforge.images.picture import MAX_PIXELS, decode, is_grey
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (7, 5, 3), np.uint8)

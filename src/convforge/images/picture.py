@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 MAX_PIXELS = 178_956_970  # pixels of an image, 537 MB as RGB: where Pillow itself stops
 DRAFT_MARGIN = 2  # short sides that a JPEG keeps when it is decoded small, before the resize
 
+# Of an image whose name is an address of the web.
+ADDRESS = "is an address, and only files are read; fetch it first and name the file"
+
 # What a file may hold, by its content; its suffix is not looked at. The other decoders of Pillow
 # stay closed: some of them start programs (EPS) or read further files.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
@@ -49,6 +53,11 @@ _ORIENTATION = 0x0112  # the EXIF tag
 
 _GREY_16 = {"I;16", "I;16B", "I;16L", "I;16N"}
 _GREY = {"1", "L", "LA", "La", "I", *_GREY_16}
+
+
+def is_address(name: str) -> bool:
+    """Whether a file's name is one of the web, also where a `Path` has taken a "/" out of it."""
+    return re.match(r"(https?|ftp|file|data|s3|gs):/", name) is not None
 
 
 def decode(image: ImageLike) -> NDArray[np.uint8]:
@@ -191,7 +200,7 @@ def _reason(source: object, error: Exception) -> str:
         found = "is empty" if empty else "is not an image, or a damaged one"
         return f"{found}; expected one of {', '.join(FORMATS)}"
     if isinstance(error, FileNotFoundError):
-        return "no such file; expected an image"
+        return ADDRESS if is_address(str(source)) else "no such file; expected an image"
     if isinstance(error, IsADirectoryError):
         return "is a folder; expected an image file"
     if isinstance(error, OSError) and error.errno is not None:

@@ -184,7 +184,7 @@ def test_files_that_are_there_are_kept(scale, made_up, tmp_path):
     with pytest.raises(OutputError, match="exists already"):
         scale()
     assert scale(force=True).ms <= 3.0
-    with pytest.raises(OutputError, match=r"ending in \.safetensors"):
+    with pytest.raises(OutputError, match=r"name ends in \.safetensors: name it digits"):
         scale(output=tmp_path / "digits.so")
 
 

@@ -17,7 +17,7 @@ import onnx
 from convforge.compiler.frontends.onnx_call import Call, Fixed, Operand, Unsupported, Value
 from convforge.compiler.frontends.onnx_folding import FOLDED, LARGEST_TENSOR, fold, shape_of
 from convforge.compiler.frontends.onnx_handlers import HANDLERS
-from convforge.compiler.frontends.onnx_model import STANDARD, load_model, opset_of, tensor_array
+from convforge.compiler.frontends.onnx_model import load_model, opset_of, tensor_array
 from convforge.compiler.frontends.onnx_patterns import merge_scales, recognize_activations
 from convforge.compiler.ir import ops
 from convforge.compiler.ir.graph import Array, Graph, Node
@@ -104,7 +104,7 @@ class Reader:
     def call(self, node: NodeProto) -> None:
         """Compute a node now where all of it is constant, otherwise hand it to its handler."""
         inputs = tuple(self.operand(name) for name in node.input)
-        standard = node.domain in STANDARD
+        standard = not node.domain
         results: list[Operand]
         if standard and node.op_type in {"Shape", "Size"} and inputs[0] is not None:
             results = [shape_of(node, inputs[0].shape)]
@@ -119,9 +119,9 @@ class Reader:
 
     def handle(self, node: NodeProto, inputs: tuple[Operand | None, ...]) -> list[Operand]:
         """What the node's handler makes of it."""
-        handler = HANDLERS.get(node.op_type) if node.domain in STANDARD else None
+        handler = None if node.domain else HANDLERS.get(node.op_type)
         if handler is None:
-            domain = "" if node.domain in STANDARD else f"{node.domain}."
+            domain = f"{node.domain}." if node.domain else ""
             raise Unsupported(
                 f"the operator {domain}{node.op_type} is not supported; supported are "
                 f"{', '.join(sorted(HANDLERS))}"

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 OLDEST_OPSET, NEWEST_OPSET = 11, 28
-STANDARD = ("", "ai.onnx")  # domain of the standard operators, which has two names
 LARGEST_FILE = 2**31 - 1  # bytes; what a protobuf message may have
 
 
@@ -51,7 +50,7 @@ def load_model(source: str | PathLike[str] | onnx.ModelProto) -> tuple[onnx.Mode
 
 def opset_of(model: onnx.ModelProto) -> int:
     """Version of the standard operators, 0 where the model names none."""
-    return max((o.version for o in model.opset_import if o.domain in STANDARD), default=0)
+    return max((o.version for o in model.opset_import if o.domain in {"", "ai.onnx"}), default=0)
 
 
 def tensor_array(tensor: TensorProto, folder: Path) -> NDArray[Any]:

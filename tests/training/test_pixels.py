@@ -86,7 +86,8 @@ def test_all_damaged_images_are_named_those_to_test_on_too(tmp_path):
         read_pixels(images, input_shape=(1, 8, 8))
     assert "train/b/bad.png" in str(caught.value)
     assert "test/b/bad.png" in str(caught.value)
-    decoded, _ = read_pixels(images, input_shape=(1, 8, 8), max_bad=0.5)
+    decoded, preprocess = read_pixels(images, input_shape=(1, 8, 8), max_bad=0.5)
+    assert preprocess.resize == (8, 8), "what is damaged does not make photographs of the others"
     assert [len(decoded[part].part) for part in ("train", "test")] == [2, 2]
     assert [bad.name for bad in decoded["train"].bad] == ["train/b/bad.png"]
 

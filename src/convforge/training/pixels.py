@@ -11,6 +11,7 @@ training pixels as the network gets them.
 from __future__ import annotations
 
 import dataclasses
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -90,11 +91,11 @@ def channel_statistics(pixels: Pixels) -> tuple[tuple[float, ...], tuple[float, 
 
 def _has_small_squares(split: Split) -> bool:
     rows = np.unique(np.linspace(0, len(split) - 1, SAMPLE).round().astype(int))
-    try:
-        shapes = {split.load(int(row)).shape for row in rows}
-    except DataError:
-        return False  # decoding all of them names this one and every other that is damaged
-    return all(height == width <= SMALL for height, width, _ in shapes)
+    shapes = []
+    for row in rows:
+        with suppress(DataError):  # decoding all of them names every one that is damaged
+            shapes.append(split.load(int(row)).shape)
+    return bool(shapes) and all(height == width <= SMALL for height, width, _ in shapes)
 
 
 def _geometry(input_shape: tuple[int, int, int], *, small: bool) -> Preprocess:

@@ -73,11 +73,11 @@ def measured(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
 def variants() -> Iterator[tuple[str, float, Any, tuple[int, int, int, int]]]:
     """What varies, its value, the network and the shape of its input."""
     for side in SIDES:
-        yield "resolution", side, NETWORK, (1, 3, side, side)
+        yield "resolution", side, cf.create(NETWORK, input_size=side), (1, 3, side, side)
     for width in WIDTHS:
         yield "width", width, cf.create(NETWORK, width=width), (1, 3, 224, 224)
     for batch in BATCHES:
-        yield "batch", batch, NETWORK, (batch, 3, 224, 224)
+        yield "batch", batch, cf.create(NETWORK), (batch, 3, 224, 224)
 
 
 def per_image(line: dict[str, Any]) -> dict[str, float]:

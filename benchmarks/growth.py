@@ -97,7 +97,7 @@ def panel(lines: list[dict[str, Any]], varies: str) -> Panel:
         for colour, engine in enumerate(("convforge", *ENGINES))
     ]
     return Panel(
-        title=f"{NETWORK}, {found[0]['threads']} thread(s)",
+        title=f"{NETWORK}, threads: {found[0]['threads']}",
         x=VARIES[varies],
         y="ms an image",
         series=tuple(series),

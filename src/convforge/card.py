@@ -38,12 +38,14 @@ class Card:
 
     @property
     def trained(self) -> str:
-        """What was trained for how long: "20 epochs", "the last layer", or how it was shortened."""
+        """What was trained for how long: "20 epochs", "the last layer", or what cut it short."""
         if "train" not in self.metrics:
             return "the last layer"
         count = self.recipe["epochs"]
         epochs = f"{count} epoch{'s' * (count != 1)}"
         shortened = self.metrics["train"].get("shortened")
+        if "images" in self.metrics["train"]:
+            epochs += f" of {self.metrics['train']['images']:,} images, a trial of a search"
         if shortened is None:
             return epochs
         return (

@@ -6,6 +6,7 @@
     │   ├── NetworkError        a network name, its arguments, or an input it cannot take
     │   ├── WeightsError        weights that do not fit the network
     │   ├── RecipeError         a training recipe with a value out of range
+    │   │   └── TimeLimitError  a time in which nothing can be trained
     │   ├── BudgetError         a budget that no network of a family can meet
     │   ├── ClassifierError     a classifier file that is damaged or of another version
     │   ├── ArtifactError       a compiled artifact that is damaged or of another version
@@ -62,6 +63,10 @@ class WeightsError(InputError):
 
 class RecipeError(InputError):
     """A training recipe with a value out of range."""
+
+
+class TimeLimitError(RecipeError):
+    """A time limit that is not enough to train anything; more time is."""
 
 
 class BudgetError(InputError):

@@ -13,6 +13,7 @@ import torch
 
 from convforge.card import Card
 from convforge.classifier import Classifier
+from convforge.errors import TimeLimitError
 from convforge.images.preprocess import Preprocess
 from convforge.networks.blocks import round_channels, round_repeats
 from convforge.networks.catalog import create
@@ -64,36 +65,50 @@ class MadeUp:
 
     def __init__(self):
         self.measured, self.trials, self.trained = [], [], []
-        self.now, self.trial_s, self.whole_factor, self.built_factor = 0.0, 1.0, 1.0, 1.0
+        self.whole_factor = self.built_factor = 1.0
+        self.now, self.measure_s, self.trial_s, self.whole_s = 0.0, 1.0, 1.0, 2.0
         self.stop_at = None
 
     def measure(self, watch, arguments):
+        self.now += self.measure_s
         self.measured.append(arguments)
-        return made_up_cost(watch.network, arguments)
+        cost = made_up_cost(watch.network, arguments)
+        return dataclasses.replace(cost, seconds=self.measure_s)
 
-    def top1_of(self, network, arguments, *, images, recipe, device, progress):
+    def try_out(self, network, arguments, *, images, recipe, device, progress):
         if len(self.trials) == self.stop_at:
             raise KeyboardInterrupt
         self.now += self.trial_s
         self.trials.append((arguments, recipe.epochs, len(images.splits["train"])))
-        return min(0.9, arguments["width"] / 4 + recipe.epochs / 1000)
+        top1 = min(0.9, arguments["width"] / 4 + recipe.epochs / 1000)
+        kept = {name: arguments[name] for name in ("width", "depth")}
+        return self.classifier(
+            images, network, kept, input_size=arguments["input_size"], recipe=recipe, top1=top1
+        )
 
     def whole_cost(self, network, arguments, *, num_classes, in_channels, threads):
         fields = {"num_classes": num_classes, "in_channels": in_channels}
         cost = made_up_cost(network, {**fields, **arguments})
         found = {"ms": cost.ms * self.whole_factor, "file_bytes": cost.file_bytes}
-        return {**found, "seconds": 2.0}
+        self.now += self.whole_s
+        return {**found, "seconds": self.whole_s}
 
     def train(self, images, *, network, arguments, input_size, recipe, time_limit, folder, **_):
+        if time_limit is not None and time_limit < 1:
+            raise TimeLimitError("time limit: one epoch takes about 20 s here")
         self.trained.append({**arguments, "input_size": input_size, "time_limit": time_limit})
         folder.mkdir(exist_ok=True)
+        return self.classifier(images, network, arguments, input_size=input_size, recipe=recipe)
+
+    def classifier(self, images, network, arguments, *, input_size, recipe, top1=0.5):
         torch.manual_seed(recipe.seed)
         fields = {"num_classes": len(images.classes), "in_channels": images.channels}
         net = create(network, **fields, input_size=input_size, **arguments)
         side = (input_size, input_size)
         mean = (30.0,) * images.channels
         preprocess = Preprocess(resize=side, crop=side, mean=mean, std=mean)
-        metrics = {"test": {"top1": 0.5, "top5": None, "interval": [0.4, 0.6], "count": 100}}
+        test = {"top1": top1, "top5": None, "interval": [0.4, 0.6], "count": 100}
+        metrics = {"train": {}, "test": test}
         card = Card(
             network=network,
             arguments=net.arguments,
@@ -126,7 +141,7 @@ def made_up(monkeypatch):
     monkeypatch.setattr(scale, "smallest_factors", lambda *_, **__: SMALLEST)
     monkeypatch.setattr(work, "_report", lambda folder, _: folder / "report.html")
     monkeypatch.setattr(work, "pass_seconds", lambda *_, **__: 1e-4)
-    for name in ("top1_of", "whole_cost", "train", "build"):
+    for name in ("try_out", "whole_cost", "train", "build"):
         monkeypatch.setattr(work, name, getattr(found, name))
     monkeypatch.setattr(ledger.time, "monotonic", lambda: found.now)
     return found

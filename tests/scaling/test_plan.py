@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convforge.errors import RecipeError
+from convforge.errors import TimeLimitError
 from convforge.scaling.plan import SHARE, TRIAL_S, Plan, Rung, plan_by_epochs, plan_by_time
 
 
 def by_time(**over):
-    usual = {"limit": 900.0, "spent": 60.0, "a_pass": 0.004, "macs": 1000, "images": 9000}
-    usual |= {"named": 6, "proposals": 3, "epochs": 20, "batch_size": 16, **over}
+    usual = {"limit": 900.0, "spent": 60.0, "reserve": 0.0, "a_pass": 0.004, "macs": 1000}
+    usual |= {"images": 9000, "named": 6, "proposals": 3, "epochs": 20, "batch_size": 16, **over}
     return plan_by_time(**{"usable": usual["images"] * 4 // 5, **usual})
 
 
@@ -35,7 +35,7 @@ def test_a_search_takes_about_its_share_of_the_time(limit, a_pass, images, share
     spent = share_spent * SHARE * limit
     try:
         plan = by_time(limit=limit, spent=spent, a_pass=a_pass, images=images)
-    except RecipeError:
+    except TimeLimitError:
         assert a_pass * images > 0.5 * limit
         return
     assert plan.rungs or plan.candidates == 1
@@ -43,6 +43,14 @@ def test_a_search_takes_about_its_share_of_the_time(limit, a_pass, images, share
         assert plan.rungs[1].images <= images
         # epochs are whole, so that a rung may be half an epoch longer than it should
         assert seconds_of(plan, a_pass=a_pass) <= 1.5 * (SHARE * limit - spent)
+
+
+def test_what_the_winner_takes_beside_its_training_is_not_trained_in():
+    free, short = by_time(limit=175), by_time(limit=175, reserve=50)
+    assert short.ideal == pytest.approx(free.ideal * 65 / 115, rel=0.01)
+    with pytest.raises(TimeLimitError, match=r"give at least 8m") as told:
+        by_time(limit=175, reserve=120)
+    assert told.value.names == ("max_train",)
 
 
 def test_less_time_means_fewer_candidates_and_then_none():
@@ -73,7 +81,7 @@ def test_the_nearest_to_what_all_epochs_leave_time_for_come_first():
 
 def test_a_limit_below_an_epoch_is_refused_and_one_that_would_do_named():
     with pytest.raises(
-        RecipeError, match=r"one epoch takes about 90 s .* give at least (\d+)m"
+        TimeLimitError, match=r"one epoch takes about 90 s .* give at least (\d+)m"
     ) as e:
         by_time(limit=100, spent=20, a_pass=0.01)
     minutes = int(str(e.value).rpartition("at least ")[2].partition("m")[0])

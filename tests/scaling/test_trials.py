@@ -3,7 +3,7 @@ import pytest
 
 from convforge.images import source
 from convforge.images.dataset import Images, Split
-from convforge.scaling.trials import parts_of, pass_seconds, top1_of
+from convforge.scaling.trials import as_winner, parts_of, pass_seconds, try_out
 from convforge.training.recipes import find_recipe, with_fields
 
 
@@ -51,9 +51,13 @@ def test_a_trial_is_the_same_for_the_same_seed(digits):
     arguments = {"width": 0.5, "depth": 0.25, "input_size": 8}
     images = parts_of(digits, count=256, seed=3)
     first, second = (
-        top1_of("resnet20", arguments, images=images, recipe=recipe, device="cpu", progress=None)
+        try_out("resnet20", arguments, images=images, recipe=recipe, device="cpu", progress=None)
         for _ in range(2)
     )
-    assert first == second > 0
+    assert first.card.metrics["test"] == second.card.metrics["test"]
+    assert first.card.metrics["test"]["top1"] > 0
+    shipped = as_winner(first, images=digits, trained_on=256).card
+    assert shipped.trained == "1 epoch of 256 images, a trial of a search"
+    assert shipped.metrics["test"]["count"] == len(digits.splits["test"])
     taken = pass_seconds("resnet20", arguments, images=digits, recipe=recipe, device="cpu")
     assert 0 < taken < 1

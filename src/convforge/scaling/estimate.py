@@ -122,4 +122,5 @@ class Estimate:
             file_bytes=4 * size.parameters + code,
             macs=size.macs,
             parameters=size.parameters,
+            seconds=cost.seconds,
         )

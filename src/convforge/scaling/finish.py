@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 TRIES = 5  # that a finished artifact has to stay within its milliseconds
 PAUSE_S = 1.0  # between them
+WHOLE = 2.0  # times what one level takes, for all of them
+AGAIN = 0.6  # of a compilation, for the same code with other weights
+END_S = 3.0  # beside compiling, for measuring and the report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +95,11 @@ def whole_cost(
         ms = milliseconds(Runtime(file, threads=threads))
     seconds = time.perf_counter() - started
     return {"ms": ms, "file_bytes": artifact.file_bytes, "seconds": round(seconds, 3)}
+
+
+def seconds_after(whole_s: float, *, target: Target) -> float:
+    """That the finish takes after the training, where compiling whole took so many before it."""
+    return AGAIN * whole_s + (0.0 if is_native(target) else whole_s) + END_S
 
 
 def build(

@@ -2,6 +2,7 @@
 
 NAME.scale/search.json                what is searched for: must be the same to go on
 NAME.scale/records/plan.json, …       one record a step, written in one piece
+NAME.scale/trials/compound.safetensors, …   what its latest trial trained, until there is a result
 NAME.scale/winner/                    the run of the winner's training, as `train` keeps it
 NAME.scale/report.html, result.json   in the end
 """
@@ -34,10 +35,11 @@ class Ledger:
         self, folder: Path, *, identity: Mapping[str, Any], started: float | None = None
     ) -> None:
         self.folder = folder
-        self._records = folder / "records"
+        self._records, self._trials = folder / "records", folder / "trials"
         self._started = time.monotonic() if started is None else started
         try:
             self._records.mkdir(parents=True, exist_ok=True)
+            self._trials.mkdir(exist_ok=True)
         except OSError as error:
             raise OutputError(
                 f"{folder}: cannot be made ({error.strerror}); name another output"
@@ -72,8 +74,16 @@ class Ledger:
             self.put(key, compute())
         return self.get(key)
 
+    def trial(self, name: str) -> Path:
+        """The file of a candidate's latest trial."""
+        return self._trials / f"{_slug(name)}.safetensors"
+
+    def remove_trials(self) -> None:
+        """Once there is a result."""
+        shutil.rmtree(self._trials, ignore_errors=True)
+
     def _path(self, key: str) -> Path:
-        return self._records / f"{key.replace(' ', '-')}.json"
+        return self._records / f"{_slug(key)}.json"
 
     def _check(self, identity: Any) -> None:
         path = self.folder / "search.json"
@@ -91,10 +101,14 @@ class Ledger:
 
 def remove(folder: Path) -> None:
     """Forget a search: what a ledger and the winner's training left in its folder."""
-    for name in ("records", "winner"):
+    for name in ("records", "trials", "winner"):
         shutil.rmtree(folder / name, ignore_errors=True)
     for name in ("search.json", "result.json", "report.html"):
         (folder / name).unlink(missing_ok=True)
+
+
+def _slug(name: str) -> str:
+    return name.replace(" ", "-")
 
 
 def _load(path: Path) -> Any:

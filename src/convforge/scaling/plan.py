@@ -21,7 +21,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from convforge.errors import RecipeError
+from convforge.errors import TimeLimitError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,6 +92,7 @@ def plan_by_time(
     *,
     limit: float,
     spent: float,
+    reserve: float,
     a_pass: float,
     macs: int,
     images: int,
@@ -103,20 +104,21 @@ def plan_by_time(
 ) -> Plan:
     """Within `limit` seconds, `spent` of them gone: as long rungs as SHARE of it has room for.
 
+    `reserve` are the seconds that the winner takes beside its training, for its compilation first.
     The winner is trained on `images`, candidates on `usable` of them at most; the recipe has
     `epochs` in batches of `batch_size`. `a_pass` is the time in which the largest candidate, of
     `macs`, learns from one image. There are fewer candidates where there is no time to compare all,
-    and one without rungs where there is none to compare two. Raises RecipeError where the rest of
-    the time is not enough for one epoch of the winner.
+    and one without rungs where there is none to compare two. Raises TimeLimitError where the
+    rest of the time is not enough for one epoch of the winner.
     """
     an_epoch = a_pass * images
-    rest = (1 - SHARE) * limit - max(0.0, spent - SHARE * limit)
+    rest = limit - reserve - max(spent, SHARE * limit)
     if an_epoch > 0.9 * rest:
-        raise RecipeError(
+        raise TimeLimitError(
             f"max_train: one epoch takes about {an_epoch:.0f} s here, and of {limit:.0f} s in all "
             f"{max(rest, 0):.0f} s are left for the winner's training; give at least "
-            f"{math.ceil((spent + 3 * an_epoch) / (1 - SHARE) / 60)}m, a faster budget, or fewer "
-            "images",
+            f"{math.ceil((spent + reserve + 3 * an_epoch) / (1 - SHARE) / 60)}m, a faster budget, "
+            "or fewer images",
             names=["max_train"],
         )
     if found := _single(named):
@@ -138,7 +140,7 @@ def plan_by_time(
                 ideal=ideal,
             )
     # All of the time is for the one that is chosen.
-    ideal = max(1, round(macs * (limit - spent) / (an_epoch * epochs)))
+    ideal = max(1, round(macs * (limit - spent - reserve) / (an_epoch * epochs)))
     return Plan(rungs=(), candidates=1, proposals=0, macs=macs, a_pass=a_pass, ideal=ideal)
 
 

@@ -66,14 +66,15 @@ def scale(
     the roads that compete: one alone is trained without a search.
 
     `output` is the classifier's file, which the artifact's lies beside; the folder NAME.scale keeps
-    every step, so that the same call goes on where another was stopped, and the report. With
+    every step, so that the same call goes on where another was stopped, also with more time, and
+    the report. Where no time is left for the winner's training, its trial is handed out. With
     `force`, what is there is replaced. With `measure_again`, nothing that was measured on this
     machine before counts.
 
     The same data, seed, plan and measured times give the same winner; without a time limit, and on
     the processor, to the bit. Raises BudgetError where not even the smallest network is within the
-    budget, naming what would be, or where the winner is not when it is finished; RecipeError where
-    the time is not enough for an epoch; what `train` and `compile` raise; Interrupted.
+    budget, naming what would be, or where the winner is not when it is finished; TimeLimitError
+    where the time is not enough to train anything; what `train` and `compile` raise; Interrupted.
     """
     started = time.monotonic()
     budget, compound = Budget(max_ms=max_ms, max_mb=max_mb), rule or Rule()
@@ -96,7 +97,7 @@ def scale(
     tell(progress, f"measuring the smallest {network}")
     fitter.check()
     identity = _identity(fitter, images, compound=compound, mixes=roads, recipe=chosen)
-    identity |= {"max_train": max_train, "target": name_of(found), "threads": threads}
+    identity |= {"limited": max_train is not None, "target": name_of(found), "threads": threads}
     work = Work(
         images=images,
         recipe=chosen,

@@ -53,7 +53,7 @@ def search(
     *,
     plan: Plan,
     score: Score,
-    fit: Callable[[Mix], Candidate],
+    fit: Callable[[Mix], Candidate | None],
     smallest: Factors,
     seed: int,
     chance: float = 0.0,
@@ -63,8 +63,8 @@ def search(
     Candidates are given the likeliest first, which they stay where training them tells nothing: no
     accuracy is above `chance`.
 
-    `score` gives the accuracy of a candidate on a rung, None where there is no time left for it;
-    `fit` makes the candidate of a mix. Raises PackageError without optuna.
+    `score` gives the accuracy of a candidate on a rung, `fit` makes the candidate of a mix; both
+    give None where there is no time left for it. Raises PackageError without optuna.
     """
     standings = [Standing(candidate=one) for one in candidates]
     able = [one for one in standings if not one.candidate.reason][: plan.candidates]
@@ -104,7 +104,7 @@ def _propose(
     *,
     plan: Plan,
     score: Score,
-    fit: Callable[[Mix], Candidate],
+    fit: Callable[[Mix], Candidate | None],
     smallest: Factors,
     seed: int,
 ) -> list[Standing]:
@@ -120,6 +120,8 @@ def _propose(
                 depth=2 ** trial.params["depth"], resolution=2 ** trial.params["resolution"]
             )
             candidate = fit(mix)
+            if candidate is None:
+                break
             standing = Standing(candidate=candidate)
             if candidate.signature in known:
                 study.tell(trial, 0.0)

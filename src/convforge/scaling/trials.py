@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from convforge.classifier import Classifier
 from convforge.errors import DataError
+from convforge.evaluation import evaluate
 from convforge.images.cache import Cache
 from convforge.networks.catalog import create
 from convforge.training.machine import Machine
@@ -68,7 +70,7 @@ def chance_of(images: Images) -> float:
     return guess + 3 * float(np.sqrt(guess * (1 - guess) / len(labels)))
 
 
-def top1_of(
+def try_out(
     network: str,
     arguments: Mapping[str, Any],
     *,
@@ -76,9 +78,9 @@ def top1_of(
     recipe: Recipe,
     device: str,
     progress: Progress | None,
-) -> float:
-    """Share of right answers on "test" of what was trained on "train", both of `parts_of`."""
-    classifier = train(
+) -> Classifier:
+    """What was trained on "train" and measured on "test", both of `parts_of`."""
+    return train(
         images,
         network=network,
         arguments={name: arguments[name] for name in ("width", "depth")},
@@ -87,7 +89,16 @@ def top1_of(
         device=device,
         progress=progress,
     )
-    return float(classifier.card.metrics["test"]["top1"])
+
+
+def as_winner(trial: Classifier, *, images: Images, trained_on: int) -> Classifier:
+    """A trial on `trained_on` images to be handed out, measured on what `images` hold out."""
+    metrics = {"train": {**trial.card.metrics["train"], "images": trained_on}}
+    for name in ("val", "test"):
+        if name in images.splits:
+            metrics[name] = evaluate(trial, images, split=name).summary()
+    metrics["seconds"] = trial.card.metrics["seconds"]
+    return Classifier(trial.net, dataclasses.replace(trial.card, metrics=metrics))
 
 
 def pass_seconds(

@@ -11,18 +11,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from convforge.classifier import Classifier
-from convforge.errors import BudgetError, Interrupted, PackageError
+from convforge.errors import BudgetError, Interrupted, PackageError, TimeLimitError
 from convforge.files import write_file
 from convforge.scaling.budget import MEGABYTE
-from convforge.scaling.candidates import Candidate, Fitter, without_twins
+from convforge.scaling.candidates import TRIES, Candidate, Fitter, without_twins
 from convforge.scaling.estimate import Size
 from convforge.scaling.finish import (
+    WHOLE,
     Places,
     build,
     check_shipped,
-    is_native,
     move,
     name_of,
+    seconds_after,
     whole_cost,
 )
 from convforge.scaling.latency import Cost
@@ -30,7 +31,7 @@ from convforge.scaling.plan import PROPOSALS, SHARE, TRIAL_S, Plan, plan_by_epoc
 from convforge.scaling.report import save_report
 from convforge.scaling.result import Scaled, record_of
 from convforge.scaling.search import search
-from convforge.scaling.trials import chance_of, parts_of, pass_seconds, top1_of
+from convforge.scaling.trials import as_winner, chance_of, parts_of, pass_seconds, try_out
 from convforge.training.journal import clear_states
 from convforge.training.trainer import train
 
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 
 TRAINED = "classifier.safetensors"
 LEAST = 0.05  # epochs that the winner must have time for, where the machine got slower meanwhile
-END_S = 3.0  # beside compiling, for measuring and the report
+LATE = 1.1  # times the search's SHARE it may take
 
 
 def tell(progress: Progress | None, message: str) -> None:
@@ -88,13 +89,13 @@ class Work:
             plan=plan,
             chance=chance_of(parts_of(self.images, seed=self.recipe.seed)),
             score=lambda candidate, rung: self._score(candidate, rung, plan=plan),
-            fit=self._candidate,
+            fit=self._proposal,
             smallest=self.fitter.smallest,
             seed=self.recipe.seed,
         )
         winner, whole = self._choose(standings)
-        compiling = whole["seconds"] * (1 if is_native(self.target) else 2)
-        classifier = self._train(winner, reserve=compiling + END_S)
+        reserve = seconds_after(whole["seconds"], target=self.target)
+        classifier = self._train(winner, plan=plan, reserve=reserve)
         record = record_of(
             standings,
             network=self.fitter.network,
@@ -137,6 +138,21 @@ class Work:
             estimate.add(Size(**size), Cost(**cost))
         return Candidate.from_json(record["candidate"])
 
+    def _proposal(self, mix: Mix) -> Candidate | None:
+        """Of a proposed mix; None where compiling for it would take the winner's time."""
+        known = self.ledger.get(f"candidate {mix.name}") is not None
+        if not known and self._too_late(TRIES * self._compile_s()):
+            return None
+        return self._candidate(mix)
+
+    def _too_late(self, seconds: float) -> bool:
+        """Whether so many seconds more are not the search's to take."""
+        return self.limit is not None and self.ledger.spent + seconds > LATE * SHARE * self.limit
+
+    def _compile_s(self) -> float:
+        """Seconds of the longest compilation so far."""
+        return max(cost.seconds for _, cost in self.fitter.estimate.known())
+
     def _plan(self, able: Sequence[Candidate], *, count: int) -> Plan:
         usable = len(parts_of(self.images, seed=self.recipe.seed).splits["train"])
         proposals = PROPOSALS if count > 1 else 0
@@ -146,6 +162,7 @@ class Work:
             )
         tell(self.progress, "timing training steps")
         largest = max(able, key=lambda one: one.cost.macs)
+        whole_s = WHOLE * self._compile_s()
         seconds = pass_seconds(
             self.fitter.network,
             largest.arguments,
@@ -156,6 +173,7 @@ class Work:
         return plan_by_time(
             limit=self.limit,
             spent=self.ledger.spent,
+            reserve=whole_s + seconds_after(whole_s, target=self.target),
             a_pass=seconds,
             macs=largest.cost.macs,
             images=len(self.images.splits["train"]),
@@ -174,30 +192,34 @@ class Work:
             return float(known["top1"])
         epochs = plan.epochs(rung, macs=candidate.cost.macs)
         passes = epochs * plan.rungs[rung].images * candidate.cost.macs
-        if self.limit is not None:
-            expected = TRIAL_S + passes * self._pace(plan)
-            if self.ledger.spent + expected > 1.1 * SHARE * self.limit:
-                return None
+        if self._too_late(TRIAL_S + passes * self._pace(plan)):
+            return None
         before = self.ledger.spent
-        top1 = top1_of(
+        images = parts_of(self.images, count=plan.rungs[rung].images, seed=self.recipe.seed)
+        trial = try_out(
             self.fitter.network,
             candidate.arguments,
-            images=parts_of(self.images, count=plan.rungs[rung].images, seed=self.recipe.seed),
+            images=images,
             recipe=dataclasses.replace(self.recipe, epochs=epochs),
             device=self.device,
             progress=_prefixed(self.progress, f"{candidate.name}, rung {rung + 1}"),
         )
-        seconds = self.ledger.spent - before
-        self.ledger.put(
-            key, {"top1": top1, "epochs": epochs, "passes": passes, "seconds": round(seconds, 3)}
-        )
-        return top1
+        trial.save(self.ledger.trial(candidate.name))
+        record = {
+            "top1": float(trial.card.metrics["test"]["top1"]),
+            "epochs": epochs,
+            "images": len(images.splits["train"]),
+            "passes": passes,
+            "seconds": round(self.ledger.spent - before, 3),
+        }
+        self.ledger.put(key, record)
+        return float(record["top1"])
 
     def _pace(self, plan: Plan) -> float:
         """Seconds of a multiply-add of a pass: of the trials so far, before any of the plan's."""
         done = [record for record in self.ledger.all("rung") if record["passes"]]
         if not done:
-            return plan.a_pass / plan.macs
+            return plan.a_pass / plan.macs if plan.macs else 0.0
         seconds = sum(max(record["seconds"] - TRIAL_S, 0.0) for record in done)
         return float(seconds / sum(record["passes"] for record in done))
 
@@ -241,8 +263,11 @@ class Work:
             threads=self.threads,
         )
 
-    def _train(self, winner: Candidate, *, reserve: float) -> Classifier:
-        """The winner trained on all images, in what time is left but for `reserve`."""
+    def _train(self, winner: Candidate, *, plan: Plan, reserve: float) -> Classifier:
+        """The winner trained on all images, in what time is left but for `reserve`.
+
+        Where none is, it is what was trained in its last trial.
+        """
         folder = self.ledger.folder / "winner"
         trained = folder / TRAINED
         if trained.exists():
@@ -267,9 +292,29 @@ class Work:
                 " the same command goes on from there",
                 signal=error.signal,
             ) from None
+        except TimeLimitError as error:
+            classifier = self._trial(winner, plan=plan, error=error)
+            folder.mkdir(exist_ok=True)
         classifier.save(trained)
         clear_states(folder)
         return classifier
+
+    def _trial(self, winner: Candidate, *, plan: Plan, error: TimeLimitError) -> Classifier:
+        """What was trained in the last trial of a candidate; raises `error` where there is none."""
+        counts = [
+            record["images"]
+            for rung in range(len(plan.rungs))
+            if (record := self.ledger.get(f"rung {rung} {winner.name}")) is not None
+        ]
+        if not counts:
+            raise TimeLimitError(
+                f"scale: {self.limit:.0f} s are over before anything was trained ({error}); the "
+                "same command with a larger max_train goes on from here",
+                names=["max_train"],
+            ) from None
+        tell(self.progress, f"no time is left: measuring the trial of {winner.name}")
+        trial = Classifier.load(self.ledger.trial(winner.name))
+        return as_winner(trial, images=self.images, trained_on=counts[-1])
 
     def _ship(
         self,
@@ -307,6 +352,7 @@ class Work:
         }
         text = json.dumps(record, indent=2, allow_nan=False)
         write_file(self.ledger.folder / "result.json", text.encode())
+        self.ledger.remove_trials()
         return Scaled(
             classifier=classifier,
             file=places.file,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from convforge.errors import RecipeError
+from convforge.errors import TimeLimitError
 from convforge.images.stored import take
 from convforge.training.distributed import ALONE, Team
 from convforge.training.fitting import steps_an_epoch
@@ -105,13 +105,13 @@ def epochs_within(
     """The most epochs that end before `seconds` are over, measuring included.
 
     `a_step` is the time of a step, `counts` the images of each part. Where a part of an epoch fits,
-    it is one. Raises RecipeError where fewer than `least` fit, saying how long one takes.
+    it is one. Raises TimeLimitError where fewer than `least` fit, saying how long one takes.
     """
     an_image = a_step * FORWARD / recipe.batch_size
     an_epoch = a_step * steps_an_epoch(counts["train"], recipe) + an_image * counts.get("val", 0)
     epochs = (SPARE * seconds - an_image * counts.get("test", 0)) / an_epoch
     if epochs < least:
-        raise RecipeError(
+        raise TimeLimitError(
             f"time limit: one epoch takes about {an_epoch:.0f} s here, and {seconds:.0f} s are "
             "left; give more time, take a smaller network or input_size, or fewer images",
             names=["input_size"],

@@ -274,3 +274,12 @@ def test_killed_five_times_one_and_two_processes_end_as_if_they_had_not_been():
     assert [line["processes"] for line in found] == [1, 2]
     assert all(line["equal_to_the_bit"] for line in found)
     assert all(0 < max(line["killed_after_steps"]) < line["steps"] for line in found)
+
+
+def test_a_folder_in_which_another_run_goes_on_is_refused_and_left_as_it_is(tmp_path):
+    with (
+        open_journal(tmp_path, identity={}, save_every=60.0),
+        pytest.raises(OutputError, match="another process is at work there"),
+    ):
+        fitted(tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -21,6 +21,7 @@ from convforge.scaling.latency import Stopwatch
 from convforge.scaling.ledger import Ledger, remove
 from convforge.scaling.space import MIXES, named_mixes, smallest_factors
 from convforge.scaling.work import Work, tell
+from convforge.training.lock import alone_in
 from convforge.training.recipe import Recipe
 from convforge.training.recipes import find_recipe, with_fields
 from convforge.training.selection import find_device
@@ -109,7 +110,8 @@ def scale(
         threads=threads,
         progress=progress,
     )
-    return work.run(roads, places=places)
+    with alone_in(places.folder):
+        return work.run(roads, places=places)
 
 
 def _places(output: Path, *, target: Target, force: bool) -> Places:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from convforge.errors import Interrupted, OutputError, RecipeError
 from convforge.training.course import Course
 from convforge.training.distributed import ALONE, Team
+from convforge.training.lock import alone_in
 from convforge.training.log import write_log
 from convforge.training.recipe import Recipe
 from convforge.training.recipes import save_recipe
@@ -135,15 +136,16 @@ def open_journal(
 ) -> Iterator[Journal | None]:
     """The journal of a run in `folder`, with signals noted within; None where there is none.
 
-    Raises OutputError for a `logger` without a folder, which says where a run goes on.
+    Raises OutputError for a `logger` without a folder, which says where a run goes on, and where
+    another process has a run there.
     """
     if folder is None:
         if logger is not None:
             raise OutputError("a logger was given, and no folder of the run; name one")
         yield None
         return
-    with stop_on_signals() as stop:
-        yield Journal(
+    with stop_on_signals() as stop, contextlib.ExitStack() as stack:
+        journal = Journal(
             folder,
             identity=identity,
             earlier=earlier,
@@ -152,6 +154,9 @@ def open_journal(
             team=team,
             logger=logger,
         )
+        if team.rank == 0:
+            stack.enter_context(alone_in(folder))
+        yield journal
 
 
 def check_ended(folder: Path) -> None:

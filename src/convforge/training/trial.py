@@ -112,8 +112,8 @@ def epochs_within(
     epochs = (SPARE * seconds - an_image * counts.get("test", 0)) / an_epoch
     if epochs < least:
         raise TimeLimitError(
-            f"time limit: one epoch takes about {an_epoch:.0f} s here, and {seconds:.0f} s are "
-            "left; give more time, take a smaller network or input_size, or fewer images",
+            f"time limit: one epoch takes about {an_epoch:.0f} s here, and {max(seconds, 0):.0f} s "
+            "are left; give more time, take a smaller network or input_size, or fewer images",
             names=["input_size"],
         )
     return min(max(1, int(epochs)), int(RANGES["epochs"][1]))

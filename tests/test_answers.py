@@ -10,8 +10,8 @@ import pytest
 from convforge.answers import Answer, csv_lines, json_lines, predict_images, save_parquet
 from convforge.card import Card
 from convforge.errors import DataError, InputError
-from convforge.evaluation import BATCH
 from convforge.images.dataset import Split
+from convforge.images.decoding import BATCH
 from convforge.images.preprocess import Preprocess
 from convforge.prediction import Prediction
 

@@ -13,9 +13,10 @@ from sklearn import metrics
 
 from convforge.card import Card
 from convforge.errors import DataError, InputError
-from convforge.evaluation import BATCH, Z_95, evaluate, measure, wilson_interval
+from convforge.evaluation import Z_95, evaluate, measure, wilson_interval
 from convforge.images import source
 from convforge.images.dataset import Images, Split
+from convforge.images.decoding import BATCH
 from convforge.images.preprocess import Preprocess
 
 PREPROCESS = Preprocess(resize=(8, 8), crop=(8, 8), mean=(0.0,), std=(1.0,))

@@ -16,9 +16,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from convforge.errors import InputError, PackageError
-from convforge.evaluation import BATCH
 from convforge.files import replacing
-from convforge.images.decoding import read_batches
+from convforge.images.decoding import BATCH, read_batches
 from convforge.images.threads import one_ahead
 from convforge.prediction import top_predictions
 

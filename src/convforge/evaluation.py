@@ -17,7 +17,7 @@ from convforge.calibration import calibrate
 from convforge.errors import DataError, InputError
 from convforge.images.corruptions import corrupted
 from convforge.images.dataset import Images, Split
-from convforge.images.decoding import read_batches
+from convforge.images.decoding import BATCH, read_batches
 from convforge.images.source import open_for_evaluation
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from convforge.images.decoding import Bad
     from convforge.images.threads import Progress
 
-BATCH = 32  # images that are decoded at a time: bounds memory where they are large photographs
 Z_95 = 1.959963984540054  # the normal distribution's 97.5 % point: two-sided 95 %
 
 

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from convforge.analysis.drawing import summary_svg
-from convforge.analysis.page import summary_html
 from convforge.card import Card
 from convforge.cli import console, layers, tables
 from convforge.cli.options import ArgumentOption, JsonFlag, arguments_from
@@ -106,8 +104,12 @@ def _check_reports(*, html: Path | None, svg: Path | None) -> None:
 
 def _write_reports(found: "Summary", *, html: Path | None, svg: Path | None) -> None:
     if html is not None:
+        from convforge.analysis.page import summary_html  # noqa: PLC0415  (slow to import)
+
         write_file(html, summary_html(found).encode())
     if svg is not None:
+        from convforge.analysis.drawing import summary_svg  # noqa: PLC0415  (slow to import)
+
         write_file(svg, summary_svg(found).encode())
 
 

@@ -17,12 +17,9 @@ from convforge.cli.options import ArgumentOption, ForceFlag, JsonFlag, arguments
 from convforge.errors import InputError, OutputError, RecipeError
 from convforge.file_kinds import SUFFIX, check_classifier_name
 from convforge.files import check_destination
-from convforge.images.corruptions import CORRUPTIONS, Corruption
 from convforge.loading import load
 from convforge.networks import catalog
 from convforge.processors import processors
-from convforge.report.evaluation import save_evaluation_report
-from convforge.report.plots import check_matplotlib
 from convforge.training.recipe import CHOICES
 from convforge.training.recipes import find_recipe, with_fields
 
@@ -226,6 +223,10 @@ def evaluate(
 
     On the images that it was trained on, those that were held out then are what it is measured on.
     """
+    from convforge.images.corruptions import CORRUPTIONS, Corruption  # noqa: PLC0415  (slow)
+    from convforge.report.evaluation import save_evaluation_report  # noqa: PLC0415  (slow)
+    from convforge.report.plots import check_matplotlib  # noqa: PLC0415  (slow, as evaluation is)
+
     names = (
         CORRUPTIONS if corrupt == "all" else [name for name in (corrupt or "").split(",") if name]
     )

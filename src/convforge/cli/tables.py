@@ -15,7 +15,6 @@ from rich.text import Text
 from convforge.analysis.rows import bytes_text, count_text
 from convforge.cli.console import printable
 from convforge.compiler.backend.package_wasm import loader_files
-from convforge.images.survey import sentences
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -44,6 +43,8 @@ def training(card: Card) -> Iterator[Text]:
     yield plain(f"{card.network} on {card.data['uri']}, {len(card.classes)} classes, {run}", "bold")
     yield from _held_out(card)
     if "data" in card.metrics:
+        from convforge.images.survey import sentences  # noqa: PLC0415  (slow to import)
+
         yield from map(plain, sentences(card.metrics["data"]))
     warning = card.metrics.get("train", {}).get("warning")
     if warning:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     Report = Callable[[int], None]  # with the number of images that are done
 
 SMALL_BYTES = 8_000_000  # of decoded images that stay in memory and need no file
+BATCH = 32  # images that are decoded at a time: bounds memory where they are large photographs
 MAX_BAD = 0.01  # share of a part's images that training does without
 
 _VERSION = 1  # of decoding: a change of pixels needs another

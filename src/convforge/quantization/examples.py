@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convforge.errors import DataError, InputError
-from convforge.images.decoding import read_batches
+from convforge.images.decoding import BATCH, read_batches
 from convforge.images.source import open_for_evaluation
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 CALIBRATION, MEASURED = 128, 5000  # images at most
 FEWEST = 2
-BATCH = 32
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from convforge.compiler.passes.quantize import before, can_quantize, looked_up
 from convforge.compiler.pipeline import ByteOptions, compile_graph, optimize_for_bytes
 from convforge.errors import InputError
 from convforge.evaluation import measure
-from convforge.images.decoding import read_batches
-from convforge.quantization.examples import BATCH, network_inputs, open_examples
+from convforge.images.decoding import BATCH, read_batches
+from convforge.quantization.examples import network_inputs, open_examples
 from convforge.quantization.observation import observe
 from convforge.runtime import Runtime
 

@@ -70,7 +70,7 @@ def main() -> None:
         seconds = time.perf_counter() - started
         found = evaluate(classifier, only_train)
         run = Path(name) / "run"
-        record = training_record(classifier, found, recipe=recipe, run=run, seconds=seconds)
+        record = training_record(classifier, found, run=run, seconds=seconds)
         larger = {size: at_size(classifier, only_train, size) for size in given.test_sizes}
         record["test_sizes"] = larger
     print(json.dumps({"benchmark": "imagenette", **record}), flush=True)

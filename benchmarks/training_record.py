@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import time
 from typing import TYPE_CHECKING, Any
@@ -16,23 +15,23 @@ if TYPE_CHECKING:
 
     from convforge.classifier import Classifier
     from convforge.evaluation import Evaluation
-    from convforge.training.recipe import Recipe
 
 
 def training_record(
-    classifier: Classifier, found: Evaluation, *, recipe: Recipe, run: Path, seconds: float
+    classifier: Classifier, found: Evaluation, *, run: Path, seconds: float
 ) -> dict[str, Any]:
     """What a line says of a run whose log lies in `run`; `seconds` are those of all of it."""
     rows = (run / "log.csv").read_text().splitlines()
     return {
         "network": classifier.card.network,
+        "arguments": classifier.card.arguments,
         "top1": round(found.top1, 4),
         "interval": [round(end, 4) for end in found.interval],
-        "epochs": recipe.epochs,
+        "trained": classifier.card.trained,
         "training_seconds": float(rows[-1].split(",")[2]),
         "seconds": round(seconds, 1),
         "machine": classifier.card.metrics["train"]["machine"],
-        "recipe": dataclasses.asdict(recipe),
+        "recipe": classifier.card.recipe,
         "cores": os.cpu_count(),
         "load_average": round(os.getloadavg()[0], 1),
         "torch": torch.__version__,

@@ -150,6 +150,18 @@ def test_all_layers_are_tuned_from_the_head_on_and_the_recipe_is_that_of_tuning(
     assert metrics["train"]["count"] == 32
 
 
+def test_tuning_a_classifier_goes_on_with_its_preprocessing(tmp_path):
+    first = train(images(), network="resnet20", recipe=Recipe(epochs=1), input_size=24)
+    first.save(tmp_path / "first.safetensors")
+    brighter = images()
+    part = brighter.splits["train"]
+    bright = dataclasses.replace(part, read=lambda row: part.read(row) // 2 + 100)
+    data = dataclasses.replace(brighter, splits={**brighter.splits, "train": bright})
+    again = tuned(str(tmp_path / "first.safetensors"), data=data, tune="head")
+    assert again.preprocess == first.preprocess
+    assert again.card.arguments == first.card.arguments
+
+
 def test_where_tuning_spoils_it_the_head_is_kept(weights):
     """A rate that is far too high, on one epoch: the frozen network with its head is better."""
     recipe = Recipe(epochs=1, batch_size=54, learning_rate=3.0, warmup=0.0)

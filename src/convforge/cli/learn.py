@@ -102,7 +102,11 @@ def train(
         typer.Option(help="Fixes first weights, order, augmentation and dropout."),
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="Start from published weights, or from a file of them.")
+        str | None,
+        typer.Option(
+            help="Start from published weights, imagenet, from a classifier's file, or from a file "
+            "of weights alone."
+        ),
     ] = None,
     head_only: Annotated[
         bool, typer.Option("--head-only", help="With --weights: fit the last layer alone.")

@@ -152,6 +152,20 @@ class Classifier:
             raise ClassifierError(f"{path}: its card is damaged ({error})") from None
 
 
+def read_card(path: Path) -> Card | None:
+    """The card of a classifier's file, held against its weights; None of any other file.
+
+    Raises ClassifierError where the file is damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            if METADATA_KEY not in (file.metadata() or {}):
+                return None
+    except (OSError, SafetensorError):
+        return None
+    return _read(path)[0]
+
+
 @contextlib.contextmanager
 def evaluation_mode(net: ConvNet) -> Iterator[None]:
     """Put every module into evaluation mode, and each back into its own mode afterwards."""

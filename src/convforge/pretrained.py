@@ -81,20 +81,17 @@ def load_pretrained(
 def preprocessing(
     published: Published, *, input_size: int | None = None, channels: int = 3
 ) -> Preprocess:
-    """What images need before published weights see them.
-
-    At another `input_size` the crop keeps its share of the image. For one channel, mean and std are
-    the averages of the three, the closest to weights whose first layer was summed.
-    """
-    side = published.crop if input_size is None else input_size
+    """What images need before published weights see them, as `Preprocess.for_input` has it."""
     mean, std = published.normalisation
-    return Preprocess(
-        resize=round(published.resize * side / published.crop),
-        crop=(side, side),
-        mean=mean if channels == 3 else (sum(mean) / 3,),
-        std=std if channels == 3 else (sum(std) / 3,),
+    whole = Preprocess(
+        resize=published.resize,
+        crop=(published.crop, published.crop),
+        mean=mean,
+        std=std,
         interpolation=cast("Interpolation", published.interpolation),
     )
+    side = published.crop if input_size is None else input_size
+    return whole.for_input((channels, side, side))
 
 
 def imagenet_classes() -> tuple[str, ...]:

@@ -303,6 +303,19 @@ def test_the_part_to_evaluate_on_can_be_named(cli, classifier_file):
     assert (record["split"], record["count"]) == ("train", 1347)
 
 
+def test_what_fine_tuning_set_aside_is_a_part_to_evaluate_on(train, cli, photos, tmp_path):
+    for image in photos.glob("*/*.png"):
+        shutil.copy(image, image.with_name(f"again {image.name}"))
+    _, file = train(photos)
+    tuned = tmp_path / "tuned.safetensors"
+    result, _ = train(photos, "--weights", file, "--json", file=tuned)
+    card = json.loads(result.out)
+    assert "val" not in card["data"]["split"], "its names are a long list"
+    found = json.loads(cli("evaluate", tuned, photos, "--split", "val", "--json").out)
+    val = card["metrics"]["val"]
+    assert (found["count"], found["top1"]) == (val["count"], val["top1"])
+
+
 def test_classes_that_the_classifier_lacks_are_refused(refused, classifier_file, photos):
     refused("evaluate", classifier_file, photos, words=["not trained on: dark, light; its 10"])
 

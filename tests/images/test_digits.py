@@ -104,3 +104,13 @@ def test_a_part_can_be_sent_to_another_process():
     part = open_digits("digits").splits["test"]
     copy = pickle.loads(pickle.dumps(part))
     np.testing.assert_array_equal(copy.load(3), part.load(3))
+
+
+def test_a_record_with_images_to_validate_on_takes_them_from_train_again():
+    whole = open_digits("digits:3")
+    val = list(whole.splits["train"].names[::10])
+    record = {**whole.record()["split"], "val": val}
+    again = open_digits("digits", split=record)
+    assert [len(again.splits[part]) for part in ("train", "val", "test")] == [1212, 135, 450]
+    assert list(again.splits["val"].names) == val
+    assert again.record()["split"] == record

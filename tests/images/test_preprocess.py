@@ -186,3 +186,21 @@ def test_a_record_with_a_field_missing_or_malformed_is_refused(field):
     for damaged in ({k: v for k, v in fields.items() if k != field}, {**fields, field: None}):
         with pytest.raises(DataError, match=r"preprocessing"):
             Preprocess.from_json(damaged)
+
+
+def test_for_another_input_the_crop_keeps_its_share_and_channels_are_averaged():
+    photo = Preprocess(resize=256, crop=(224, 224), mean=(90.0, 60.0, 30.0), std=(3.0, 6.0, 9.0))
+    assert photo.for_input((3, 224, 224)) == photo
+    half = photo.for_input((1, 112, 112))
+    assert (half.resize, half.crop, half.mean, half.std) == (128, (112, 112), (60.0,), (6.0,))
+    scan = Preprocess(resize=(40, 36), crop=(32, 32), mean=(7.0,), std=(5.0,))
+    wide = scan.for_input((3, 16, 64))
+    assert (wide.resize, wide.crop, wide.mean) == ((20, 72), (16, 64), (7.0,) * 3)
+
+
+@given(sides=st.tuples(*[st.integers(8, 300)] * 4), more=st.integers(0, 50))
+def test_a_crop_fits_into_its_resize_for_any_input(sides, more):
+    """Where it did not, `Preprocess` would refuse it."""
+    height, width = sides[:2]
+    scan = Preprocess(resize=max(height, width) + more, crop=(height, width), mean=(7,), std=(5,))
+    assert scan.for_input((1, *sides[2:])).crop == sides[2:]

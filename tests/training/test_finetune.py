@@ -10,7 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 
+from convforge.card import Card
+from convforge.classifier import Classifier
 from convforge.errors import DataError, RecipeError
+from convforge.evaluation import evaluate
 from convforge.images.augment import Augment
 from convforge.images.dataset import Images, Split
 from convforge.networks.catalog import create
@@ -65,6 +68,7 @@ def test_a_tenth_of_each_class_is_set_aside_by_seed_and_name():
     assert again == split.splits["val"].names
     assert set_aside(data, seed=1).splits["val"].names != again
     assert split.splits["val"].name == "val"
+    assert split.record()["split"]["val"] == sorted(again)
 
 
 def test_a_part_to_validate_on_that_is_there_stays_and_few_images_are_not_split():
@@ -148,6 +152,28 @@ def test_all_layers_are_tuned_from_the_head_on_and_the_recipe_is_that_of_tuning(
     assert found["1"] == metrics["best"]["top1"]
     assert found[f"{metrics['blend']['share']:g}"] == metrics["val"]["top1"]
     assert metrics["train"]["count"] == 32
+
+
+def test_what_was_set_aside_can_be_evaluated_on(weights):
+    classifier = tuned(weights, data="digits", tune="head")
+    card = Card.loads(classifier.card.dumps(), origin="", error=DataError)
+    again = Classifier(classifier.net, card)
+    for part, count in (("val", 136), ("test", 450)):
+        found = evaluate(again, "digits", split=part)
+        assert found.count == count
+        assert found.top1 == card.metrics[part]["top1"]
+
+
+def test_tuning_a_classifier_goes_on_with_its_preprocessing(tmp_path):
+    first = train(images(), network="resnet20", recipe=Recipe(epochs=1), input_size=24)
+    first.save(tmp_path / "first.safetensors")
+    brighter = images()
+    part = brighter.splits["train"]
+    bright = dataclasses.replace(part, read=lambda row: part.read(row) // 2 + 100)
+    data = dataclasses.replace(brighter, splits={**brighter.splits, "train": bright})
+    again = tuned(str(tmp_path / "first.safetensors"), data=data, tune="head")
+    assert again.preprocess == first.preprocess
+    assert again.card.arguments == first.card.arguments
 
 
 def test_where_tuning_spoils_it_the_head_is_kept(weights):

@@ -102,7 +102,11 @@ def train(
         typer.Option(help="Fixes first weights, order, augmentation and dropout."),
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="Start from published weights, or from a file of them.")
+        str | None,
+        typer.Option(
+            help="Start from published weights, imagenet, from a classifier's file, or from a file "
+            "of weights alone."
+        ),
     ] = None,
     head_only: Annotated[
         bool, typer.Option("--head-only", help="With --weights: fit the last layer alone.")
@@ -374,14 +378,14 @@ def _keep(
 def _show_trained(
     card: Card, file: Path, report: Path | InputError, logged: Sequence[str], *, as_json: bool
 ) -> None:
-    """What was trained; as JSON the card, but for the long list of held-out images."""
+    """What was trained; as JSON the card, but for the long lists of held-out images."""
     if not as_json:
         said = f"report: {report}" if isinstance(report, Path) else f"no report: {report}"
         words = map(tables.plain, (said, *logged))
         console.show(*tables.training(card), tables.saved(file), *words)
         return
     fields = json.loads(card.dumps())
-    split = {k: v for k, v in fields["data"]["split"].items() if k not in {"test", "known"}}
+    split = {k: v for k, v in fields["data"]["split"].items() if k not in {"test", "val", "known"}}
     record = {"file": str(file), "file_bytes": file.stat().st_size, **fields}
     record["report"] = str(report) if isinstance(report, Path) else None
     record["logged"] = list(logged)

@@ -116,8 +116,9 @@ class Images:
         "split" is {"method": "folders"} where the source has its own parts. For a seeded split it
         is {"method": "seeded", "seed", "fraction", "test": names of the held-out images, "known":
         what a few of them hold}, and `open(uri, split=…)` makes the same split from it again.
+        Both have "val" too, names, where such images were taken from "train".
         """
-        split = {k: list(v) if k == "test" else v for k, v in self.split_record.items()}
+        split = {k: list(v) if k in {"test", "val"} else v for k, v in self.split_record.items()}
         return {"uri": self.uri, "fingerprint": self.fingerprint, "split": split}
 
     def part(self, name: str | None = None, *, classes: Sequence[str]) -> Split:

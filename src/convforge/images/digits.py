@@ -16,7 +16,13 @@ import numpy as np
 
 from convforge.errors import DataError, PackageError
 from convforge.images.dataset import Images, Split
-from convforge.images.holdout import check_seed, recorded_test, seeded_record
+from convforge.images.holdout import (
+    check_seed,
+    recorded_test,
+    recorded_val,
+    seeded_record,
+    with_val,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +64,7 @@ def open_digits(uri: str, *, split: Mapping[str, Any] | None = None, seed: int =
         test = frozenset(names[i] for i in _draw_test(labels, seed=seed))
         record = seeded_record(test, seed=seed, fraction=0.25)
 
-    return Images(
+    images = Images(
         uri=f"digits:{seed}" if seed else "digits",
         classes=CLASSES,
         channels=1,
@@ -69,6 +75,7 @@ def open_digits(uri: str, *, split: Mapping[str, Any] | None = None, seed: int =
         fingerprint=hashlib.sha256(pixels.tobytes() + labels.tobytes()).hexdigest(),
         split_record=record,
     )
+    return with_val(images, recorded_val(record, images.splits["train"].names, origin=uri))
 
 
 def _seed_in(uri: str) -> int | None:

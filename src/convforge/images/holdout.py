@@ -1,5 +1,8 @@
 """Which images are held out of training: drawn by a seed, or as a record says.
 
+A record has the names of those to test on, where they were drawn, and of those to validate on,
+where they were taken from "train".
+
 A class's images are ranked by SHA-256 of "seed/name", and the first are held out. No random
 generator's stream enters, so a split stays the same in every version of Python and numpy; it
 depends on nothing but the seed and the names of the class's own images, so that a new class, or the
@@ -8,6 +11,7 @@ order on disk, changes nothing for the others.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
 from itertools import islice
@@ -17,7 +21,9 @@ from convforge.errors import DataError
 from convforge.images.dataset import listing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from convforge.images.dataset import Images, Split
 
 TEST_FRACTION = 0.2
 KNOWN = 16  # held-out images whose content a record has
@@ -71,19 +77,65 @@ def recorded_test(
             f"{origin}: the recorded split is damaged; expected method 'seeded', a 'seed' "
             "and a list 'test' of image names, as `Images.record()` gives them"
         )
-    missing = sorted(set(test) - set(names))
-    if missing:
+    return _present(test, names, origin=origin)
+
+
+def recorded_val(
+    record: Mapping[str, Any], names: Collection[str], *, origin: str
+) -> frozenset[str]:
+    """The names of a record that were taken from "train" to validate on, often none.
+
+    Raises DataError where that is no list of names, or naming what is missing among `names`.
+    """
+    val = record.get("val", ())
+    if not isinstance(val, list | tuple) or not all(isinstance(name, str) for name in val):
         raise DataError(
-            f"{origin}: {len(missing)} of {len(test)} images that were held out of training are "
-            f"missing: {listing(missing)}; put them back, or train again"
+            f"{origin}: the recorded split is damaged; expected a list of image names as 'val'"
         )
-    return frozenset(test)
+    return _present(val, names, origin=origin)
+
+
+def take_val(splits: Mapping[str, Split], names: Collection[str]) -> dict[str, Split]:
+    """The parts with the images of these names in "val", out of "train"; as they are for none."""
+    if not names:
+        return dict(splits)
+    whole = splits["train"]
+    rows: tuple[list[int], list[int]] = [], []
+    for row, name in enumerate(whole.names):
+        rows[name in names].append(row)
+    val = dataclasses.replace(whole.select(rows[True]), name="val")
+    return {**splits, "train": whole.select(rows[False]), "val": val}
+
+
+def with_val(images: Images, names: Collection[str]) -> Images:
+    """`take_val` of a data set, whose record then says so: a "val" of sorted names.
+
+    A record without "known" images gets that of these, where their content is known.
+    """
+    if not names:
+        return images
+    splits = take_val(images.splits, names)
+    record = {**images.split_record, "val": sorted(names)}
+    val = splits["val"]
+    if "test" not in record and val.digests:
+        record["known"] = known_images(val.names, dict(zip(val.names, val.digests, strict=True)))
+    return dataclasses.replace(images, splits=splits, split_record=record)
 
 
 def check_seed(seed: int) -> None:
     """Raise DataError where a seed is not in 0…MAX_SEED."""
     if not 0 <= seed <= MAX_SEED:
         raise DataError(f"seed of the split: expected 0…{MAX_SEED}, got {seed}")
+
+
+def _present(held: Sequence[str], names: Collection[str], *, origin: str) -> frozenset[str]:
+    missing = sorted(set(held) - set(names))
+    if missing:
+        raise DataError(
+            f"{origin}: {len(missing)} of {len(held)} images that were held out of training are "
+            f"missing: {listing(missing)}; put them back, or train again"
+        )
+    return frozenset(held)
 
 
 def _rank(name: str, *, seed: int) -> bytes:

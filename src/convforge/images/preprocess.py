@@ -14,7 +14,7 @@ ImageNet's usual 0.485 is 123.675 here. Resize and crop offsets follow torchvisi
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
@@ -87,6 +87,23 @@ class Preprocess:
     def input_shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of the network's input."""
         return (self.channels, *self.crop)
+
+    def for_input(self, input_shape: tuple[int, int, int]) -> Self:
+        """The same for a network that takes (channels, height, width).
+
+        The crop keeps its share of the image. With another number of channels, mean and std are the
+        averages of those here, the closest to weights whose first layer was summed.
+        """
+        channels, height, width = input_shape
+        tall, wide = height / self.crop[0], width / self.crop[1]
+        if isinstance(self.resize, int):
+            resize: int | tuple[int, int] = round(self.resize * max(tall, wide))
+        else:
+            resize = round(self.resize[0] * tall), round(self.resize[1] * wide)
+        mean, std = self.mean, self.std
+        if channels != self.channels:
+            mean, std = ((sum(values) / self.channels,) * channels for values in (mean, std))
+        return replace(self, resize=resize, crop=(height, width), mean=mean, std=std)
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values; `from_json` reads it back."""

@@ -33,7 +33,10 @@ from convforge.images.holdout import (
     draw_test,
     known_images,
     recorded_test,
+    recorded_val,
     seeded_record,
+    take_val,
+    with_val,
 )
 from convforge.images.parquet import read_parquet
 from convforge.images.shards import read_shards
@@ -89,7 +92,10 @@ def open(  # noqa: A001 - `images.open` says what it does
     content = read_content(collection, progress=progress)
     if FLAT in collection.parts:
         record["known"] = known_images(record["test"], content.digests)
-    return _images(uri, collection, parts, content=content, record=record)
+    images = _images(uri, collection, parts, content=content, record=record)
+    if split is None or "val" in parts:
+        return images
+    return with_val(images, recorded_val(split, images.splits["train"].names, origin=str(uri)))
 
 
 def open_for_evaluation(
@@ -110,7 +116,8 @@ def open_for_evaluation(
       same folder if it has the recorded fingerprint or, changed since then, lies at the recorded
       path and has held-out images as they were; images that were added are in neither part of a
       record, so they are not evaluated on;
-    - a folder with parts: test/, else val/;
+    - a folder with parts: test/, else val/, else what was taken from train/ to validate on in the
+      training, where it is this folder;
     - any other flat folder of class folders, such as photos/val: all of it, called "all".
 
     `part` names another part ("train", "val", "test"). Raises DataError where there is no such
@@ -124,14 +131,28 @@ def open_for_evaluation(
         return images.part(part, classes=classes)
     collection = _find(uri)
     parts: Mapping[str, Sequence[Entry]] = collection.parts
-    if FLAT in parts and _is_trained_on(collection, uri, trained_on, progress=progress):
-        parts, _ = _split(collection, split=trained_on["split"], seed=0)
+    split = trained_on.get("split") or {}
+    asks_val = "val" in split and _looks_at_val(parts, part)
+    is_own = (FLAT in parts or asks_val) and _is_trained_on(
+        collection, uri, trained_on, progress=progress
+    )
+    if is_own:
+        parts, _ = _split(collection, split=split, seed=0)
     own = collection.classes_of(collection.entries)
     splits = {
         name: as_split(name, entries, reader=collection.reader, classes=own)
         for name, entries in parts.items()
     }
+    if is_own and asks_val:
+        train = splits["train"].names if "train" in splits else ()
+        splits = take_val(splits, recorded_val(split, train, origin=str(uri)))
     return choose_part(splits, part, own=own, classes=classes, origin=str(uri))
+
+
+def _looks_at_val(parts: Mapping[str, Sequence[Entry]], part: str | None) -> bool:
+    """Whether what was taken from "train" to validate on matters to a part of these."""
+    usual = part is None and not {"test", FLAT} & set(parts)
+    return "val" not in parts and (part in {"train", "val"} or usual)
 
 
 def _find(uri: str | Path) -> Collection:
@@ -216,20 +237,22 @@ def _is_trained_on(
     *,
     progress: Progress | None,
 ) -> bool:
-    """Whether a data set without parts is the one that a card's split was drawn from."""
+    """Whether a data set is the one that a card's split was drawn from."""
     split, recorded = trained_on.get("split") or {}, str(trained_on.get("uri"))
-    if split.get("method") != "seeded" or is_digits(recorded):
+    method, part = ("seeded", "test") if FLAT in collection.parts else ("folders", "val")
+    if split.get("method") != method or is_digits(recorded):
         return False
+    held = set(split[part])
     if recorded != str(uri) and Path(recorded).resolve() != Path(uri).resolve():
         content = read_content(collection, progress=progress)
         return content.fingerprint == trained_on.get("fingerprint")
     # A relative path may lead to other images elsewhere, which are then called alike at most.
-    present = {entry.name for entry in collection.entries} & set(split["test"])
-    if len(present) < len(split["test"]):
+    present = {entry.name for entry in collection.entries} & held
+    if len(present) < len(held):
         return bool(present)  # what is missing is named later
     known = split.get("known") or {}
-    held = tuple(entry for entry in collection.entries if entry.name in known)
-    content = read_content(dataclasses.replace(collection, parts={FLAT: held}), progress=progress)
+    some = tuple(entry for entry in collection.entries if entry.name in known)
+    content = read_content(dataclasses.replace(collection, parts={FLAT: some}), progress=progress)
     return not known or known_images(known, content.digests).items() & known.items() != set()
 
 

@@ -10,7 +10,6 @@ to train on is set aside for it.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import warnings
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy as np
 import torch
 
 from convforge.errors import DataError, PackageError
+from convforge.images.holdout import with_val
 from convforge.images.stored import Uncropped
 from convforge.training.vectors import last_layer, vectors_of
 
@@ -50,21 +50,19 @@ class Head:
 
 
 def set_aside(images: Images, *, seed: int) -> Images:
-    """The images with a part to validate on: a tenth of each class, by a hash of seed and name."""
+    """The images with a part to validate on: a tenth of each class, by a hash of seed and name.
+
+    Their record has its names.
+    """
     if "val" in images.splits:
         return images
     whole = images.splits["train"]
-    chosen: list[int] = []
+    chosen: list[str] = []
     for label in np.unique(whole.labels):
         rows = np.flatnonzero(whole.labels == label).tolist()
         rows.sort(key=lambda row: _rank(whole.names[row], seed))
-        chosen += rows[: round(SET_ASIDE * len(rows))]
-    if not chosen:
-        return images
-    kept = sorted(set(range(len(whole))) - set(chosen))
-    val = dataclasses.replace(whole.select(sorted(chosen)), name="val")
-    splits = {**images.splits, "train": whole.select(kept), "val": val}
-    return dataclasses.replace(images, splits=splits)
+        chosen += [whole.names[row] for row in rows[: round(SET_ASIDE * len(rows))]]
+    return with_val(images, frozenset(chosen))
 
 
 def fit_head(

@@ -22,12 +22,10 @@ from convforge.images.cache import Cache
 from convforge.images.decoding import MAX_BAD
 from convforge.images.survey import survey
 from convforge.networks.catalog import entry
-from convforge.networks.weights import find, load_weights
 from convforge.prediction import softmax
-from convforge.pretrained import preprocessing
 from convforge.training.allocation import kept_memory
 from convforge.training.blending import SHARES, blend
-from convforge.training.creation import check_net, create_for
+from convforge.training.creation import card_of, check_net, create_for, start_from
 from convforge.training.distributed import join
 from convforge.training.finetune import fit_head, set_aside
 from convforge.training.fitting import fit, total_steps
@@ -90,7 +88,8 @@ def train(
     included, by the time that a few steps take; it has to be enough for `least`. Where they take
     longer later, the run is shortened, and the card says so. `input_size` and `arguments` are those
     of `networks.create`; channels and classes come from the data. `weights` is a tag of published
-    weights or the path of a file, to start from; published ones bring their preprocessing along.
+    weights or the path of a file, to start from. Published ones bring their preprocessing along, a
+    classifier's file that and the network's arguments, which those given here go over.
     The last layer is then fitted first, to the frozen rest; with `tune` "all", all layers are tuned
     from there, and what `blending` finds best on "val" (without one, on a tenth that is set aside)
     is kept.
@@ -122,14 +121,14 @@ def train(
     images = _open(data, weights=weights, seed=recipe.seed, progress=progress)
     with join(device) as team, torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        net = create_for(images, network, arguments or {}, input_size=input_size)
+        net = create_for(images, network, arguments or {}, input_size=input_size, weights=weights)
         check_net(net, recipe, tune=tune)
         check_batch(net, recipe, count=len(images.splits["train"]), team=team)
         decoded, preprocess = read_pixels(
             images,
             input_shape=net.input_shape,
             uncropped=recipe.augment.crop != "none",
-            preprocess=_start_from(net, weights, progress=progress),
+            preprocess=start_from(net, weights, progress=progress),
             max_bad=max_bad,
             cache=Cache(),
             progress=progress,
@@ -310,8 +309,7 @@ def _check(
             "tune='head' fits the last layer to weights; name some, or train all",
             names=["tune='head'", "weights"],
         )
-    if weights is not None:
-        find(network, weights)
+    card_of(network, weights)
 
 
 def _check_device(device: str, *, precision: str) -> str:
@@ -331,20 +329,6 @@ def _choose(
     if epochs is not None:
         recipe = dataclasses.replace(recipe, epochs=epochs)
     return recipe if seed is None else dataclasses.replace(recipe, seed=seed)
-
-
-def _start_from(
-    net: ConvNet, weights: str | None, *, progress: Progress | None
-) -> Preprocess | None:
-    """Load `weights`, if any; gives the preprocessing they were made for, where it is known."""
-    if weights is None:
-        return None
-    load_weights(net, net.name, weights, progress=progress)
-    published = find(net.name, weights)
-    if published is None:
-        return None
-    channels, side, _ = net.input_shape
-    return preprocessing(published, input_size=side, channels=channels)
 
 
 def _card(

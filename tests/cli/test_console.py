@@ -53,6 +53,13 @@ def test_without_a_terminal_there_is_no_bar(capsys):
     assert capsys.readouterr() == ("", "")
 
 
+def test_of_a_team_the_first_process_alone_has_a_bar(terminal, monkeypatch):
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        with redirect_stderr(terminal), console.progress_bar("loading") as report:
+            assert (report is not None) == (rank == "0")
+
+
 def test_an_error_is_red_on_a_terminal_and_plain_in_a_log(terminal, capsys):
     with redirect_stderr(terminal):
         console.show_error("a [b]: c")

@@ -135,7 +135,7 @@ def test_a_run_that_a_signal_stops_exits_with_its_number_and_says_how_to_go_on(
 
 def test_some_damaged_images_are_left_out_where_that_is_allowed(train, photos):
     damage(photos, kind="cut")
-    result, _ = train(photos, "--max-bad", "0.5", "--json")
+    result, _ = train(photos, "--max-bad", "50%", "--json")
     assert result.code == 0, result.err
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from convforge.cli import inspect
 from convforge.cli.main import app, run
-from convforge.errors import VerifyError
+from convforge.errors import Interrupted, VerifyError
 from convforge.version import __version__
 
 COMMANDS = (
@@ -145,6 +145,17 @@ def test_help_list_and_whatever_an_artifact_does_import_no_torch(
         scans[0],
         photos,
     )
+
+
+@pytest.mark.parametrize(("rank", "said"), [("0", "error: stopped after step 3"), ("1", "")])
+def test_a_team_that_is_stopped_says_so_once(cli, monkeypatch, rank, said):
+    def stopped(*_, **__):
+        raise Interrupted("stopped after step 3", signal=15)
+
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setattr(inspect.catalog, "entry", stopped)
+    result = cli("list", "no such name")
+    assert (result.code, result.err.strip()) == (143, said)
 
 
 def test_running_needs_no_process_of_its_own(cli):

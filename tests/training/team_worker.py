@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import itertools
 import sys
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from convforge.errors import RecipeError
 from convforge.images.preprocess import Preprocess
 from convforge.networks.catalog import create
 from convforge.training.distributed import join
 from convforge.training.fitting import fit
+from convforge.training.journal import open_journal
 from convforge.training.learner import Learner
 from convforge.training.limit import Costs, Limit
 from convforge.training.recipe import Recipe
@@ -52,5 +55,20 @@ def limited(path: str) -> None:
         torch.save({"changes": course.changes, "weights": weights}, f"{path}{team.rank}")
 
 
+def apart(path: str) -> None:
+    """A run whose images are others in each process."""
+    recipe = Recipe(epochs=1, batch_size=8)
+    preprocess = Preprocess(resize=32, crop=(32, 32), mean=(120.0,) * 3, std=(60.0,) * 3)
+    learner = Learner(create("resnet20", num_classes=10), recipe=recipe, preprocess=preprocess)
+    run = Path(path) / "run"
+    with join() as team:
+        identity = {"recipe": recipe.to_json(), "data": {"fingerprint": f"{team.rank}"}}
+        with open_journal(run, identity=identity, save_every=60.0, team=team) as journal:
+            try:
+                journal.restore(learner)
+            except RecipeError as error:
+                Path(path, f"said{team.rank}").write_text(str(error))
+
+
 if __name__ == "__main__":
-    {"steps": steps, "limited": limited}[sys.argv[1]](*sys.argv[2:])
+    {"steps": steps, "limited": limited, "apart": apart}[sys.argv[1]](*sys.argv[2:])

@@ -40,6 +40,7 @@ def test_a_process_alone_shares_with_nobody():
         assert team == ALONE
     np.testing.assert_array_equal(ALONE.share(np.arange(5)), np.arange(5))
     np.testing.assert_array_equal(ALONE.sum(np.arange(5.0)), np.arange(5.0))
+    assert ALONE.alike({"step": 3})
 
 
 @pytest.mark.parametrize("size", [2, 3, 5])
@@ -74,3 +75,11 @@ def test_a_team_shortens_its_run_by_the_clock_of_the_first_process(tmp_path):
     assert first["changes"] == second["changes"]
     assert 4 <= first["changes"][-1]["end"] <= 8, "of 12 steps, in the time of 8"
     assert torch.equal(first["weights"], second["weights"])
+
+
+def test_a_team_that_sees_different_images_is_refused_in_every_process(tmp_path):
+    run_team(2, "apart", tmp_path)
+    for rank in (0, 1):
+        said = (tmp_path / f"said{rank}").read_text()
+        assert "have not all the same images and the same state to go on from" in said
+    assert list((tmp_path / "run").iterdir()) == []

@@ -119,6 +119,24 @@ def test_fields_that_are_none_leave_a_recipe_as_it_is():
         with_fields(Recipe(), {"optimizer": "sdg"})
 
 
+@pytest.mark.parametrize(
+    ("recipe", "optimizer", "rate", "momentum"),
+    [
+        (find_recipe("mobilenet_v2", "fast"), "adamw", 0.002, 0.9),
+        (find_recipe("mobilenet_v2", "fast"), "sgd", 0.05, 0.9),
+        (find_recipe("resnet20", "fast"), "adamw", 0.004, 0.9),
+        (find_recipe("resnet20", "fast"), "muon", 0.04, 0.95),
+        (find_recipe("resnet20", "fast"), "momentum", 0.1, 0.9),
+        (find_recipe("mobilenet_v2", "tune"), "adamw", 4e-5, 0.9),
+    ],
+)
+def test_another_optimiser_brings_its_own_rate(recipe, optimizer, rate, momentum):
+    found = with_fields(recipe, {"optimizer": optimizer})
+    assert (found.optimizer, found.learning_rate, found.momentum) == (optimizer, rate, momentum)
+    assert with_fields(recipe, {"optimizer": optimizer, "learning_rate": 0.3}).learning_rate == 0.3
+    assert with_fields(recipe, {"optimizer": recipe.optimizer}) == recipe
+
+
 def test_a_saved_file_is_plain_json(tmp_path):
     save_recipe(Recipe(), tmp_path / "r.json")
     assert json.loads((tmp_path / "r.json").read_text()) == Recipe().to_json()

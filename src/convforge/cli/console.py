@@ -71,6 +71,11 @@ def ascii_only() -> bool:
     return (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
 
 
+def is_first() -> bool:
+    """Whether this is the first process of the team that `torchrun` started, or none's."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def show_error(message: str) -> None:
     """Print one paragraph to stderr."""
     text = Text.assemble(("error: ", "bold red"), printable(message, keep="\n"))
@@ -81,10 +86,11 @@ def show_error(message: str) -> None:
 def progress_bar(message: str, *, streaming: bool = False) -> Iterator[Report | None]:
     """A bar on stderr, gone when it is done; it moves as the function that is given is called.
 
-    Until then it shows `message` and that time passes. Gives None where stderr is no terminal, or
-    where `streaming` says that results are shown meanwhile and stdout is a terminal too.
+    Until then it shows `message` and that time passes. Gives None where stderr is no terminal, in
+    all processes of a team but the first, or where `streaming` says that results are shown
+    meanwhile and stdout is a terminal too.
     """
-    if not sys.stderr.isatty() or (streaming and sys.stdout.isatty()):
+    if not (sys.stderr.isatty() and is_first()) or (streaming and sys.stdout.isatty()):
         yield None
         return
     columns = (

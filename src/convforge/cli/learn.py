@@ -13,7 +13,13 @@ import typer
 
 from convforge.card import Card
 from convforge.cli import console, tables
-from convforge.cli.options import ArgumentOption, ForceFlag, JsonFlag, arguments_from
+from convforge.cli.options import (
+    ArgumentOption,
+    ForceFlag,
+    JsonFlag,
+    arguments_from,
+    share_from,
+)
 from convforge.errors import InputError, OutputError, RecipeError
 from convforge.file_kinds import SUFFIX, check_classifier_name
 from convforge.files import check_destination
@@ -47,7 +53,9 @@ def train(
     data: Annotated[
         str,
         typer.Argument(
-            help="A folder of class folders, `digits`, or `digits:SEED`.", metavar="DATA"
+            help="A folder of class folders, `digits`, a CSV or Parquet file, tar shards, IDX or "
+            "CIFAR files, `torchvision:NAME`: docs/images.md has all of them.",
+            metavar="DATA",
         ),
     ],
     *,
@@ -116,8 +124,8 @@ def train(
     ] = None,
     arguments: ArgumentOption = None,
     max_bad: Annotated[
-        float, typer.Option(help="Share of a part's images that may be damaged and are left out.")
-    ] = 0.01,
+        str, typer.Option(help="Share of a part's images that may be damaged and are left out.")
+    ] = "1%",
     device: Annotated[
         str, typer.Option(help="`auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:1`.")
     ] = "auto",
@@ -183,7 +191,7 @@ def train(
             tune="head" if head_only else "all",
             input_size=input_size,
             arguments=arguments_from(arguments),
-            max_bad=max_bad,
+            max_bad=share_from(max_bad, option="--max-bad"),
             device=device,
             precision=precision,
             folder=folder,
@@ -203,9 +211,7 @@ def evaluate(
     file: Annotated[
         Path, typer.Argument(help="A classifier or a compiled artifact.", metavar="FILE")
     ],
-    data: Annotated[
-        str, typer.Argument(help="A folder of class folders, or `digits`.", metavar="DATA")
-    ],
+    data: Annotated[str, typer.Argument(help="As `convforge train` takes it.", metavar="DATA")],
     *,
     split: Annotated[
         str | None,

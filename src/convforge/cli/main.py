@@ -129,7 +129,8 @@ def _explain(error: ConvforgeError, options: Mapping[str, str]) -> int:
         console.show_error(in_options(error, options))
         return 2
     if isinstance(error, Interrupted):
-        console.show_error(str(error))
+        if console.is_first():
+            console.show_error(str(error))
         return 128 + error.signal
     console.show_error(f"{error} (a defect in convforge: please report it)")
     return 1

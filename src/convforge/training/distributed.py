@@ -15,13 +15,13 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
 import torch
 from torch import distributed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy as np
     from numpy.typing import NDArray
     from torch import nn
 
@@ -68,6 +68,11 @@ class Team:
         agreed = [value]
         distributed.broadcast_object_list(agreed, src=0)
         return agreed[0]
+
+    def alike(self, value: object) -> bool:
+        """Whether every process has the same value; the answer is the same in all of them."""
+        same = value == self.agree(value)
+        return bool(self.sum(np.array([float(same)]))[0] == self.size)
 
     def share_buffers(self, net: nn.Module) -> None:
         """Give every process the first one's statistics of batch normalisation."""

@@ -71,9 +71,15 @@ class Journal:
         """Put the newest state into the learner and give its course; None where there is none.
 
         The run starts here: its recipe is written. Raises RecipeError where the state is of another
-        run, saying what differs; the folder is then as it was.
+        run, saying what differs, or another one than the other processes of the team have; the
+        folder is then as it was.
         """
         course = self._restore(learner) if self._earlier == "continue" else None
+        if not self.team.alike((0 if course is None else course.step, self.identity["data"])):
+            raise RecipeError(
+                f"{self.folder}: the processes of the team have not all the same images and the "
+                "same state to go on from; start them in one folder that all of them see"
+            )
         if self.team.rank == 0:
             if course is None:
                 clear_states(self.folder)

@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NAMED = ("fast", "paper", "tune")
+# Optimisers' rates and momenta that do alike, as far as was measured (docs/training.md).
+ALIKE: dict[str, tuple[float, float]] = {
+    "sgd": (0.05, 0.9),
+    "momentum": (0.05, 0.9),
+    "rmsprop": (0.002, 0.9),
+    "adamw": (0.002, 0.9),
+    "muon": (0.02, 0.95),
+}
 SUFFIXES = (".yaml", ".yml", ".json")
 
 _SMALL_MOVES = Augment(shift=4, flip=True)
@@ -172,9 +180,15 @@ def find_recipe(network: str, recipe: str | Path) -> Recipe:
 def with_fields(recipe: Recipe, fields: Mapping[str, Any]) -> Recipe:
     """A recipe with other values in some fields; None leaves a field as it is.
 
-    Raises RecipeError for a value out of range.
+    Another optimiser brings its momentum, and a rate that is to the recipe's as theirs are in
+    ALIKE, where none is given. Raises RecipeError for a value out of range.
     """
     given = {name: value for name, value in fields.items() if value is not None}
+    other = given.get("optimizer", recipe.optimizer)
+    if other != recipe.optimizer and other in ALIKE:
+        (rate, momentum), (before, _) = ALIKE[other], ALIKE[recipe.optimizer]
+        rate = float(f"{recipe.learning_rate * rate / before:.3g}")
+        given = {"learning_rate": rate, "momentum": momentum, **given}
     return Recipe.from_json({**recipe.to_json(), **given})
 
 

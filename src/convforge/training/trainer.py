@@ -136,7 +136,9 @@ def train(
         with _well_set(net, device=device, batch_size=recipe.batch_size):
             trial = Trial(net, decoded, preprocess=preprocess, team=team)
             before = read_identity(folder) if folder and earlier == "continue" else None
-            machine = _machine(trial, recipe, before, device=device, precision=precision)
+            machine = Machine(device=device, channels_last=True)
+            if tune == "all":
+                machine = _machine(trial, recipe, before, device=device, precision=precision)
             card = _card(net, images, weights=weights, preprocess=preprocess, recipe=recipe)
             net.to(device)
             metrics = {} if weights is None else _fit_head(net, decoded, card, progress=progress)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 BATCH = 32  # images at a time: bounds the memory of their maps
 # images from which on OpenVINO saves more than converting the network takes: for EfficientNet-Lite0
 # 12 against 22 ms an image, and 3.6 s (processor time, AMD EPYC, November 2026)
-MANY = 1_000
+MANY = 500
 LIMIT_BYTES = 5_000_000_000  # of all vectors in the cache
 
 

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from convforge.errors import InputError, PackageError
 from convforge.files import replacing
 from convforge.images.decoding import BATCH, read_batches
-from convforge.images.threads import one_ahead
 from convforge.prediction import top_predictions
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def predict_images(model: Model, part: Split, *, top: int = 5) -> Iterator[Answe
     1 or the model gives probabilities that are no numbers.
     """
     start = 0
-    for images, rows, bad in one_ahead(read_batches(part, BATCH, preprocess=model.card.preprocess)):
+    for images, rows, bad in read_batches(part, BATCH, preprocess=model.card.preprocess):
         answers = {image.name: Answer(image=image.name, error=image.reason) for image in bad}
         table = model.probabilities(images) if images else ()
         for row, probabilities in zip(rows, table, strict=True):

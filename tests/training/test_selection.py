@@ -14,7 +14,7 @@ from convforge.training import selection
 from convforge.training.distributed import ALONE
 from convforge.training.machine import PLAIN, Machine
 from convforge.training.recipe import Recipe
-from convforge.training.selection import choose_machine, find_device
+from convforge.training.selection import choose_machine, enough_memory, find_device
 
 LONG = Recipe(epochs=100, batch_size=64)
 SHORT = Recipe(epochs=1, batch_size=64)
@@ -147,3 +147,16 @@ def test_gpus(monkeypatch):
         find_device("cuda:2")
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert find_device("auto") == find_device("cuda") == "cuda:1"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("you tried: not enough memory: 9")],
+)
+def test_memory_that_runs_out_later_is_said_in_words(error):
+    said = pytest.raises(RecipeError, match="batch_size 64: takes more memory than is free")
+    with said as told, enough_memory(64):
+        raise error
+    assert told.value.names == ("batch_size",)
+    with pytest.raises(RuntimeError, match="shapes"), enough_memory(64):
+        raise RuntimeError("shapes do not match")

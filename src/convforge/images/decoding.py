@@ -21,7 +21,7 @@ import numpy as np
 from convforge.errors import DataError
 from convforge.images.dataset import LISTED
 from convforge.images.stored import Streamed, Uncropped, read_stored
-from convforge.images.threads import map_threads
+from convforge.images.threads import map_threads, one_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -122,9 +122,15 @@ def read_batches(
 ) -> Iterator[tuple[list[NDArray[np.uint8]], list[int], list[Bad]]]:
     """All images in order and at full size, `size` at a time: the good ones, their rows, the bad.
 
-    An image that `preprocess` does not take is bad too. Holds a few batches in memory.
+    An image that `preprocess` does not take is bad too. While one batch is worked with, the next
+    one is read; holds a few in memory.
     """
+    return one_ahead(_batches(part, size, preprocess))
 
+
+def _batches(
+    part: Split, size: int, preprocess: Preprocess
+) -> Iterator[tuple[list[NDArray[np.uint8]], list[int], list[Bad]]]:
     def read(index: int) -> NDArray[np.uint8] | DataError:
         try:
             image = part.load(index)

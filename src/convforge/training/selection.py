@@ -27,7 +27,7 @@ from convforge.training.machine import PLAIN, Machine, Precision
 from convforge.training.threads import ONE_THREAD_FLOPS, step_flops
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from convforge.training.recipe import Recipe
     from convforge.training.trial import Trial
@@ -143,6 +143,21 @@ def _allowed(device: str, precision: str) -> list[Machine]:
         if name in allowed
     ]
     return ways[:1] if device != "cpu" else ways
+
+
+@contextlib.contextmanager
+def enough_memory(batch_size: int) -> Iterator[None]:
+    """Raises RecipeError where the memory is not enough within, though it once was."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
+        raise RecipeError(
+            f"batch_size {batch_size}: takes more memory than is free now; give a smaller one, or "
+            "make room and go on from what was saved",
+            names=["batch_size"],
+        ) from None
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

@@ -37,7 +37,12 @@ from convforge.training.measuring import Measured, logits_of, right_answers
 from convforge.training.pixels import read_pixels
 from convforge.training.recipe import Recipe
 from convforge.training.recipes import find_recipe
-from convforge.training.selection import PRECISIONS, choose_machine, find_device
+from convforge.training.selection import (
+    PRECISIONS,
+    choose_machine,
+    enough_memory,
+    find_device,
+)
 from convforge.training.state import read_identity
 from convforge.training.threads import suitable_threads
 from convforge.training.trial import Trial
@@ -243,8 +248,9 @@ def _identity(card: Card, machine: Machine) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _well_set(net: ConvNet, *, device: str, batch_size: int) -> Iterator[None]:
-    """Within, memory, threads and kernels are set for training."""
-    with kept_memory(), suitable_threads(net, batch_size=batch_size), fast_kernels(device):
+    """Within, memory, threads and kernels are set for training; raises where memory runs out."""
+    threads = suitable_threads(net, batch_size=batch_size)
+    with kept_memory(), threads, fast_kernels(device), enough_memory(batch_size):
         yield
 
 

@@ -28,7 +28,7 @@ def scale(digits, tmp_path):
     """`scale` of resnet20 on the digits for 3 ms, into a folder of its own."""
 
     def run(**over):
-        usual = {"output": tmp_path / "digits.safetensors", "max_ms": 3.0, "epochs": 9}
+        usual = {"output": tmp_path / "digits.safetensors", "max_ms": 3.0, "epochs": 99}
         return cf.scale("resnet20", digits, **{**usual, **over})
 
     return run

@@ -158,7 +158,11 @@ class Work:
         proposals = PROPOSALS if count > 1 else 0
         if self.limit is None:
             return plan_by_epochs(
-                self.recipe.epochs, images=usable, named=len(able), proposals=proposals
+                self.recipe.epochs,
+                images=usable,
+                batch_size=self.recipe.batch_size,
+                named=len(able),
+                proposals=proposals,
             )
         tell(self.progress, "timing training steps")
         largest = max(able, key=lambda one: one.cost.macs)

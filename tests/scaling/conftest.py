@@ -73,7 +73,8 @@ class MadeUp:
         self.now += self.measure_s
         self.measured.append(arguments)
         cost = made_up_cost(watch.network, arguments)
-        return dataclasses.replace(cost, seconds=self.measure_s)
+        file_bytes = cost.file_bytes * (2 if watch.form == "page" else 1)
+        return dataclasses.replace(cost, seconds=self.measure_s, file_bytes=file_bytes)
 
     def try_out(self, network, arguments, *, images, recipe, device, progress):
         if len(self.trials) == self.stop_at:

@@ -14,6 +14,11 @@ def by_time(**over):
     return plan_by_time(**{"usable": usual["images"] * 4 // 5, **usual})
 
 
+def by_epochs(epochs, **over):
+    usual = {"images": 9000, "batch_size": 16, "named": 6, "proposals": 3, **over}
+    return plan_by_epochs(epochs, **usual)
+
+
 def seconds_of(plan, *, a_pass):
     """What all rungs take, the best third going on."""
     counts = [plan.candidates]
@@ -76,7 +81,7 @@ def test_the_nearest_to_what_all_epochs_leave_time_for_come_first():
     plenty = by_time(limit=36_000)
     assert plenty.ideal > plenty.macs
     assert [plenty.distance(macs) for macs in (1000, 800, 500)] == [0, 0, 1]
-    assert plan_by_epochs(20, images=100, named=6, proposals=3).distance(7) == 0
+    assert by_epochs(20).distance(7) == 0
 
 
 def test_a_limit_below_an_epoch_is_refused_and_one_that_would_do_named():
@@ -90,13 +95,29 @@ def test_a_limit_below_an_epoch_is_refused_and_one_that_would_do_named():
 
 def test_one_mix_needs_no_search():
     assert by_time(named=1, proposals=0).candidates == 1
-    assert plan_by_epochs(20, images=100, named=1, proposals=0).rungs == ()
+    assert by_epochs(20, named=1, proposals=0).rungs == ()
 
 
 def test_without_a_limit_rungs_are_a_ninth_and_a_third_of_the_epochs():
-    plan = plan_by_epochs(20, images=100, named=6, proposals=3)
-    assert plan.rungs == (Rung(images=100, epochs=2), Rung(images=100, epochs=6))
+    plan = by_epochs(20)
+    assert plan.rungs == (Rung(images=9000, epochs=2), Rung(images=9000, epochs=6))
     assert plan.epochs(1, macs=10) == plan.epochs(1, macs=10_000) == 6
+
+
+@pytest.mark.parametrize(
+    ("images", "epochs", "expected"),
+    [
+        (1000, 20, [7, 20]),  # 16 steps an epoch
+        (1000, 90, [10, 30]),
+        (400, 20, [16, 20]),
+        (100, 20, [20]),  # all epochs are 40 steps of 100
+        (10, 200, [100, 200]),  # a batch is all of them
+    ],
+)
+def test_no_rung_is_of_so_few_steps_that_it_would_compare_luck(images, epochs, expected):
+    plan = by_epochs(epochs, images=images, batch_size=64)
+    assert [rung.epochs for rung in plan.rungs] == expected
+    assert all(rung.images == images for rung in plan.rungs)
 
 
 def test_within_a_limit_a_cheaper_network_sees_the_images_as_much_more_often():

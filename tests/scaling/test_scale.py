@@ -28,7 +28,7 @@ def scale(digits, tmp_path):
     """`scale` of resnet20 on the digits for 3 ms, into a folder of its own."""
 
     def run(**over):
-        usual = {"output": tmp_path / "digits.safetensors", "max_ms": 3.0, "epochs": 9}
+        usual = {"output": tmp_path / "digits.safetensors", "max_ms": 3.0, "epochs": 99}
         return cf.scale("resnet20", digits, **{**usual, **over})
 
     return run
@@ -163,6 +163,19 @@ def test_what_runs_elsewhere_is_compiled_twice_in_the_end(scale, made_up):
     scale(max_train=300, epochs=None, target="html", mixes=["width"])
     (trained,) = made_up.trained
     assert trained["time_limit"] == pytest.approx(300 - made_up.now - 6.2)
+
+
+def test_of_a_page_its_own_bytes_are_within_the_budget(scale, made_up, tmp_path):
+    budget = {"max_ms": None, "max_mb": 2.0, "mixes": ["width"]}
+    library, page = (
+        scale(**budget, target=target, output=tmp_path / f"{target}.safetensors").record
+        for target in ("native", "html")
+    )
+    (large,), (small,) = library["candidates"], page["candidates"]
+    assert small["width"] < large["width"]
+    assert small["megabytes"] <= 2.0 < 2 * large["megabytes"]
+    chosen = json.loads((tmp_path / "html.scale" / "records" / "winner.json").read_text())
+    assert chosen["record"]["whole"]["file_bytes"] == 1e6 * small["megabytes"]
 
 
 def test_one_mix_is_trained_without_a_search(scale, made_up):

@@ -30,6 +30,10 @@ def test_a_tensor_gets_the_runtimes_logits(service, nested):
     np.testing.assert_array_equal(found, service.runtime.logits(x))
 
 
+def test_an_id_that_is_null_is_none(service):
+    assert "id" not in ask(service, request() | {"id": None})
+
+
 def test_metadata_name_the_tensors(service):
     assert server_metadata() == {"name": "convforge", "version": __version__, "extensions": []}
     found = model_metadata(service)

@@ -5,6 +5,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
+from starlette.testclient import TestClient
 
 from convforge.serving.api import create_app
 
@@ -37,6 +38,26 @@ def test_the_schema_has_every_route(operations):
         "GET /v2/models/{name}/ready",
         "POST /v2/models/{name}/infer",
     }
+
+
+def references(document):
+    """Every `$ref` of a document."""
+    if isinstance(document, list):
+        return [found for one in document for found in references(one)]
+    if not isinstance(document, dict):
+        return []
+    named = [document["$ref"]] if "$ref" in document else []
+    return named + [found for one in document.values() for found in references(one)]
+
+
+def test_every_reference_leads_somewhere(service):
+    document = TestClient(create_app(service)).get("/openapi.json").json()
+    found = references(document)
+    assert "#/components/schemas/Tensor" in found
+    for reference in found:
+        place = document
+        for part in reference.removeprefix("#/").split("/"):
+            place = place[part]
 
 
 @pytest.mark.parametrize("mode", GenerationMode)

@@ -128,15 +128,24 @@ def move(artifact: Path, place: Path) -> Path:
     return artifact.rename(destination)
 
 
-def check_shipped(cost: Cost, *, chosen_ms: float, budget: Budget) -> None:
-    """Raise BudgetError where a finished artifact takes more than the budget after all."""
+def check_shipped(cost: Cost, *, chosen_ms: float, budget: Budget, trained: Path) -> None:
+    """Raise BudgetError where a finished artifact, of `trained`, takes more than the budget."""
     if budget.use(cost) <= 1:
         return
+    slow = budget.max_ms is not None and cost.ms > budget.max_ms
+    why, advice = (
+        (
+            f"it took {chosen_ms:.3g} ms when it was chosen, so the machine may be busier now",
+            "run the same command on an idle machine to measure again",
+        )
+        if slow
+        else ("it is larger than was foreseen", "search again with force and a smaller max_mb")
+    )
     raise BudgetError(
         f"scale: the finished artifact takes {cost.ms:.3g} ms and "
-        f"{cost.file_bytes / MEGABYTE:.3g} MB, over the budget of {budget.text()}; it took "
-        f"{chosen_ms:.3g} ms when it was chosen, so the machine may be busier now. The training is "
-        "kept: run the same command on an idle machine to measure again, or give more"
+        f"{cost.file_bytes / MEGABYTE:.3g} MB, over the budget of {budget.text()}; {why}. The "
+        f"training is kept: {advice}, or compile {trained} as it is",
+        names=() if slow else ["force", "max_mb"],
     )
 
 

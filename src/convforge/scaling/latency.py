@@ -2,8 +2,9 @@
 
 Times do not depend on the weights. Of the instruction-set levels the machine's best alone is
 compiled, for that is the one that is timed; the bytes of the other levels' code are taken to be as
-many. What was measured is kept under the user's cache folder, by machine, network, arguments,
-threads and versions, so that another search measures nothing twice.
+many, and a web page's follow from how it is packed. What was measured is kept under the user's
+cache folder, by machine, network, arguments, threads, form and versions, so that another search
+measures nothing twice.
 """
 
 from __future__ import annotations
@@ -36,11 +37,13 @@ from convforge.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from convforge.compiler.backend.target import Form
 
 ROUNDS = 3  # the least of their medians counts, so that a busy moment does not
 RUNS = 15  # a round, at least
 ROUND_S = 0.1  # that a round takes, at least
 WARM_UP = 3
+PAGE_BYTES = 100_000  # of a page without its network, which is in it as base64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,13 +61,15 @@ class Cost:
 
 
 class Stopwatch:
-    """Costs of networks of one name, computed by `threads`.
+    """Costs of networks of one name, computed by `threads`; bytes are those of a form.
 
     With `again`, nothing that was measured before counts.
     """
 
-    def __init__(self, network: str, *, threads: int = 1, again: bool = False) -> None:
-        self.network, self.threads, self.again = network, threads, again
+    def __init__(
+        self, network: str, *, threads: int = 1, form: Form = "library", again: bool = False
+    ) -> None:
+        self.network, self.threads, self.form, self.again = network, threads, form, again
         self._levels = native().levels
 
     def measure(self, arguments: Mapping[str, Any]) -> Cost:
@@ -105,7 +110,7 @@ class Stopwatch:
                 code = file.stat().st_size - weights
                 return Cost(
                     ms=milliseconds(runtime),
-                    file_bytes=weights + len(native().levels) * code,
+                    file_bytes=_file_bytes(weights, code, form=self.form),
                     macs=sum(layer.macs for layer in runtime.layers),
                     parameters=sum(p.numel() for p in net.parameters()),
                     seconds=round(time.perf_counter() - started, 3),
@@ -117,6 +122,7 @@ class Stopwatch:
             "network": self.network,
             "arguments": dict(arguments),
             "threads": self.threads,
+            "form": self.form,
             "machine": machine(),
             "convforge": __version__,
             "torch": torch.__version__,
@@ -139,6 +145,13 @@ def milliseconds(runtime: Runtime) -> float:
             times.append(time.perf_counter() - started)
         medians.append(statistics.median(times))
     return 1e3 * min(medians)
+
+
+def _file_bytes(weights: int, code: int, *, form: Form) -> int:
+    """Of an artifact of a form, whose code for one level takes so many."""
+    if form == "page":
+        return 4 * (weights + code) // 3 + PAGE_BYTES
+    return weights + len(native().levels) * code
 
 
 def _read(path: Path) -> Cost | None:

@@ -9,9 +9,9 @@ Under a time limit, what is equal on a rung is the arithmetic, as the winner's t
 by time too: a network of half the multiply-adds sees every image twice as often. Without a limit,
 epochs are equal.
 
-A rung of a few steps compares nothing but luck. Where the time is not enough for two candidates to
-take FEWEST_STEPS each there is no rung, and the `ideal` decides: the largest network for whose
-training over all of the recipe's epochs there is time (measured: docs/scaling.md).
+A rung of a few steps compares nothing but luck: each has FEWEST_STEPS. Where the time is not enough
+for two candidates to take them there is no rung, and the `ideal` decides: the largest network for
+whose training over all of the recipe's epochs there is time (measured: docs/scaling.md).
 """
 
 from __future__ import annotations
@@ -82,9 +82,18 @@ class Plan:
         return cls(**{**fields, "rungs": tuple(Rung(**rung) for rung in fields["rungs"])})
 
 
-def plan_by_epochs(epochs: int, *, images: int, named: int, proposals: int) -> Plan:
-    """Without a time limit: rungs of a ninth and a third of the winner's `epochs`."""
-    rungs = tuple(Rung(images=images, epochs=max(1, epochs // share)) for share in (KEEP**2, KEEP))
+def plan_by_epochs(
+    epochs: int, *, images: int, batch_size: int, named: int, proposals: int
+) -> Plan:
+    """Without a time limit: rungs of a ninth and a third of the winner's `epochs`.
+
+    They are longer where that is less than FEWEST_STEPS; all of the epochs at most, and one rung
+    then.
+    """
+    least = math.ceil(FEWEST_STEPS * min(batch_size, images) / images)
+    first = min(epochs, max(1, epochs // KEEP**2, least))
+    second = min(epochs, max(epochs // KEEP, KEEP * first))
+    rungs = tuple(Rung(images=images, epochs=count) for count in sorted({first, second}))
     return _single(named) or Plan(rungs=rungs, candidates=named + proposals, proposals=proposals)
 
 

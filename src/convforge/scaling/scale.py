@@ -93,7 +93,7 @@ def scale(
         input_size=input_size,
         budget=budget,
         smallest=smallest_factors(network, input_size=input_size),
-        measure=Stopwatch(network, threads=threads, again=measure_again).measure,
+        measure=Stopwatch(network, threads=threads, form=found.form, again=measure_again).measure,
     )
     tell(progress, f"measuring the smallest {network}")
     fitter.check()

@@ -158,7 +158,11 @@ class Work:
         proposals = PROPOSALS if count > 1 else 0
         if self.limit is None:
             return plan_by_epochs(
-                self.recipe.epochs, images=usable, named=len(able), proposals=proposals
+                self.recipe.epochs,
+                images=usable,
+                batch_size=self.recipe.batch_size,
+                named=len(able),
+                proposals=proposals,
             )
         tell(self.progress, "timing training steps")
         largest = max(able, key=lambda one: one.cost.macs)
@@ -255,13 +259,16 @@ class Work:
         )
 
     def _whole(self, candidate: Candidate) -> dict[str, float]:
-        return whole_cost(
+        found = whole_cost(
             self.fitter.network,
             candidate.arguments,
             num_classes=len(self.images.classes),
             in_channels=self.images.channels,
             threads=self.threads,
         )
+        if self.target.form == "page":  # found are the bytes of its twin
+            found["file_bytes"] = candidate.cost.file_bytes
+        return found
 
     def _train(self, winner: Candidate, *, plan: Plan, reserve: float) -> Classifier:
         """The winner trained on all images, in what time is left but for `reserve`.
@@ -328,15 +335,16 @@ class Work:
         """Save, compile, measure once more, and report."""
         tell(self.progress, "compiling the winner")
         budget = self.fitter.budget
+        trained = self.ledger.folder / "winner" / TRAINED
         built, file_bytes, ms = build(
-            self.ledger.folder / "winner" / TRAINED,
+            trained,
             name=places.artifact.name,
             target=self.target,
             threads=self.threads,
             budget=budget,
         )
         cost = dataclasses.replace(winner.cost, ms=ms, file_bytes=file_bytes)
-        check_shipped(cost, chosen_ms=whole["ms"], budget=budget)
+        check_shipped(cost, chosen_ms=whole["ms"], budget=budget, trained=trained)
         artifact = move(built, places.artifact)
         classifier.save(places.file)
         record = {

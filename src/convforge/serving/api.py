@@ -43,11 +43,10 @@ PICTURES = {
         },
     }
 }
+_INFER = schemas.InferRequest.model_json_schema(ref_template="#/components/schemas/{model}")
+del _INFER["$defs"]  # a tensor is what is answered, too, and so is in the document already
 TENSOR = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": schemas.InferRequest.model_json_schema()}},
-    }
+    "requestBody": {"required": True, "content": {"application/json": {"schema": _INFER}}},
 }
 
 

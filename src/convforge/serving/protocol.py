@@ -66,7 +66,7 @@ def infer(service: Service, body: bytes) -> dict[str, Any]:
             }
         ],
     }
-    return answer | ({"id": request["id"]} if "id" in request else {})
+    return answer | ({} if request.get("id") is None else {"id": request["id"]})
 
 
 def _parse(body: bytes) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def _parse(body: bytes) -> dict[str, Any]:
     if not isinstance(request, dict) or not isinstance(request.get("inputs"), list):
         raise _refusal("expected an object with `inputs`, a list of one tensor")
     _check_names(request, _REQUEST, place="the request")
-    if not isinstance(request.get("id", ""), str):
+    if not isinstance(request.get("id"), str | None):
         raise _refusal("`id` is no text")
     _check_outputs(request.get("outputs"))
     return request

@@ -17,7 +17,7 @@ from convforge.errors import TimeLimitError
 from convforge.images.preprocess import Preprocess
 from convforge.networks.blocks import round_channels, round_repeats
 from convforge.networks.catalog import create
-from convforge.scaling import candidates, latency, ledger, scale, work
+from convforge.scaling import candidates, latency, ledger, scale, trials, work
 from convforge.scaling.estimate import Size
 from convforge.scaling.latency import Cost
 from convforge.scaling.space import SMALLEST
@@ -141,7 +141,11 @@ def made_up(monkeypatch):
     monkeypatch.setattr(candidates, "size_of", made_up_size)
     monkeypatch.setattr(scale, "smallest_factors", lambda *_, **__: SMALLEST)
     monkeypatch.setattr(work, "_report", lambda folder, _: folder / "report.html")
-    monkeypatch.setattr(work, "pass_seconds", lambda *_, **__: 1e-4)
+    monkeypatch.setattr(
+        trials,
+        "pass_seconds",
+        lambda network, arguments, **_: 2.5e-12 * made_up_size(network, arguments).macs,
+    )
     for name in ("try_out", "whole_cost", "train", "build"):
         monkeypatch.setattr(work, name, getattr(found, name))
     monkeypatch.setattr(ledger.time, "monotonic", lambda: found.now)

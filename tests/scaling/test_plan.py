@@ -5,12 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convforge.errors import TimeLimitError
-from convforge.scaling.plan import SHARE, TRIAL_S, Plan, Rung, plan_by_epochs, plan_by_time
+from convforge.scaling.plan import SHARE, TRIAL_S, Plan, Rung, Speed, plan_by_epochs, plan_by_time
 
 
 def by_time(**over):
-    usual = {"limit": 900.0, "spent": 60.0, "reserve": 0.0, "a_pass": 0.004, "macs": 1000}
-    usual |= {"images": 9000, "named": 6, "proposals": 3, "epochs": 20, "batch_size": 16, **over}
+    speed = Speed(macs=1000, seconds=over.pop("a_pass", 0.004))
+    usual = {"limit": 900.0, "spent": 60.0, "reserve": 0.0, "speed": speed, "macs": [1000] * 6}
+    usual |= {"images": 9000, "proposals": 3, "epochs": 20, "batch_size": 16, **over}
     return plan_by_time(**{"usable": usual["images"] * 4 // 5, **usual})
 
 
@@ -75,13 +76,39 @@ def test_rungs_that_would_compare_luck_are_left_out():
 def test_the_nearest_to_what_all_epochs_leave_time_for_come_first():
     plan = by_time(limit=440, spent=80, batch_size=256)
     # 36 s an epoch, 20 of them in the 360 s that are left: half of the largest's multiply-adds
-    assert (plan.rungs, plan.macs, plan.ideal) == ((), 1000, 500)
+    assert (plan.rungs, plan.ideal) == ((), 500)
     assert [plan.distance(macs) for macs in (1000, 500, 250, 125)] == [1, 0, 1, 2]
     # With time for more, nothing is nearer than the largest.
     plenty = by_time(limit=36_000)
-    assert plenty.ideal > plenty.macs
+    assert plenty.ideal == plenty.macs == 1000
     assert [plenty.distance(macs) for macs in (1000, 800, 500)] == [0, 0, 1]
     assert by_epochs(20).distance(7) == 0
+
+
+def test_those_that_begin_are_planned_by_what_they_take_themselves():
+    macs = [1000, 900, 800, 120, 100, 90]
+    plan = by_time(macs=macs, limit=440, a_pass=0.02)
+    # 440 s of 0.02 s an image: an ideal of 79, beside which the last three stand
+    assert (plan.candidates, plan.macs, plan.ideal) == (3, 120, 79)
+    assert plan.a_pass == pytest.approx(0.0024)
+    assert seconds_of(plan, a_pass=plan.a_pass) <= 1.2 * (SHARE * 440 - 60)
+    assert by_time(macs=[1000] * 6, limit=440, a_pass=0.02).rungs == ()
+
+
+def test_where_the_largest_has_no_time_for_an_epoch_a_smaller_one_may():
+    assert by_time(macs=[1000, 100, 100], limit=300, a_pass=0.03).ideal < 100
+    with pytest.raises(TimeLimitError, match="one epoch takes about 270 s"):
+        by_time(macs=[1000], limit=300, a_pass=0.03)
+
+
+def test_times_between_two_networks_grow_with_a_power_of_multiply_adds():
+    speed = Speed(macs=1000, seconds=0.1).through(10, 0.01)
+    assert speed.a_pass(1000) == pytest.approx(0.1)
+    assert speed.a_pass(10) == pytest.approx(0.01)
+    assert speed.a_pass(100) == pytest.approx(math.sqrt(0.001))
+    assert speed.macs_in(speed.a_pass(321)) == 321
+    # a disturbed timing does not make a small network slower than a large one
+    assert Speed(macs=1000, seconds=0.1).through(10, 0.2).a_pass(10) < 0.1
 
 
 def test_a_limit_below_an_epoch_is_refused_and_one_that_would_do_named():
@@ -94,7 +121,7 @@ def test_a_limit_below_an_epoch_is_refused_and_one_that_would_do_named():
 
 
 def test_one_mix_needs_no_search():
-    assert by_time(named=1, proposals=0).candidates == 1
+    assert by_time(macs=[1000], proposals=0).candidates == 1
     assert by_epochs(20, named=1, proposals=0).rungs == ()
 
 

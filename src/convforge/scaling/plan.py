@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Self
 from convforge.errors import TimeLimitError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 KEEP = 3  # one of so many goes on to the next rung, which is as many times as long
 SHARE = 0.35  # of a time limit is for the search, reading and compiling included
@@ -34,6 +34,7 @@ EPOCHS = 5  # of a first rung: of a part of the images, where all would take too
 FEWEST_IMAGES = 256
 TRIAL_S = 2.0  # a trial takes beside its steps: reading, measuring
 _MOST = 4  # times the epochs of the largest candidate
+_LEAST_POWER = 0.3  # below it, what was timed was disturbed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +46,39 @@ class Rung:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Speed:
+    """Seconds in which a network learns from one image: `seconds` for one of `macs`.
+
+    For others they grow with the power `exponent` of multiply-adds: small ones do less of them a
+    second.
+    """
+
+    macs: int
+    seconds: float
+    exponent: float = 1.0
+
+    def through(self, macs: int, seconds: float) -> Self:
+        """With the exponent that another network's time gives."""
+        found = math.log(seconds / self.seconds) / math.log(macs / self.macs)
+        return dataclasses.replace(self, exponent=min(max(found, _LEAST_POWER), 1.0))
+
+    def a_pass(self, macs: int) -> float:
+        """Seconds of a network of so many multiply-adds."""
+        return float(self.seconds * (macs / self.macs) ** self.exponent)
+
+    def macs_in(self, seconds: float) -> int:
+        """Multiply-adds of the network that takes so long."""
+        times = float((seconds / self.seconds) ** (1 / self.exponent))
+        return max(1, round(self.macs * times))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """The rungs, how many `candidates` begin, of them how many `proposals`.
 
     Candidates nearest to `ideal` multiply-adds come first; 0 leaves them in their order. `macs` are
-    the multiply-adds of the largest candidate where arithmetic is to be equal, else 0; `a_pass` are
-    the seconds in which it learns from one image.
+    the multiply-adds of the largest that begins where arithmetic is to be equal, else 0; `a_pass`
+    are the seconds in which it learns from one image.
     """
 
     rungs: tuple[Rung, ...]
@@ -62,7 +90,7 @@ class Plan:
 
     def distance(self, macs: int) -> int:
         """How many times a candidate's multiply-adds are twice or half of the ideal."""
-        return abs(round(math.log2(macs / min(self.ideal, self.macs)))) if self.ideal else 0
+        return _distance(macs, self.ideal) if self.ideal else 0
 
     def epochs(self, rung: int, *, macs: int) -> int:
         """Epochs on a rung of a candidate with so many multiply-adds."""
@@ -102,25 +130,24 @@ def plan_by_time(
     limit: float,
     spent: float,
     reserve: float,
-    a_pass: float,
-    macs: int,
+    speed: Speed,
+    macs: Sequence[int],
     images: int,
     usable: int,
     epochs: int,
     batch_size: int,
-    named: int,
     proposals: int,
 ) -> Plan:
     """Within `limit` seconds, `spent` of them gone: as long rungs as SHARE of it has room for.
 
     `reserve` are the seconds that the winner takes beside its training, for its compilation first.
-    The winner is trained on `images`, candidates on `usable` of them at most; the recipe has
-    `epochs` in batches of `batch_size`. `a_pass` is the time in which the largest candidate, of
-    `macs`, learns from one image. There are fewer candidates where there is no time to compare all,
-    and one without rungs where there is none to compare two. Raises TimeLimitError where the
-    rest of the time is not enough for one epoch of the winner.
+    The winner is trained on `images`, candidates, of `macs`, on `usable` of them at most; the
+    recipe has `epochs` in batches of `batch_size`. There are fewer candidates where there is no
+    time to compare all, the nearest to the ideal, and one without rungs where there is none to
+    compare two. Raises TimeLimitError where the rest of the time is not enough for one epoch of the
+    smallest.
     """
-    an_epoch = a_pass * images
+    an_epoch = speed.a_pass(min(macs)) * images
     rest = limit - reserve - max(spent, SHARE * limit)
     if an_epoch > 0.9 * rest:
         raise TimeLimitError(
@@ -130,27 +157,38 @@ def plan_by_time(
             "or fewer images",
             names=["max_train"],
         )
-    if found := _single(named):
+    if found := _single(len(macs)):
         return found
-    seconds = SHARE * limit - spent
+    ideal = min(speed.macs_in(rest / (images * epochs)), max(macs))
+    nearest = sorted(macs, key=lambda one: _distance(one, ideal))
     fewest = FEWEST_STEPS * min(batch_size, usable)
-    ideal = max(1, round(macs * rest / (an_epoch * epochs)))
-    for begin in range(named + proposals, 1, -1):
-        second = math.ceil(begin / KEEP)
-        free = seconds - TRIAL_S * (begin + second)
-        passes = free / a_pass / (begin + KEEP * second)
+    for begin in range(len(macs) + proposals, 1, -1):
+        largest = max(nearest[:begin])
+        passes = _passes(begin, SHARE * limit - spent, a_pass=speed.a_pass(largest))
         if passes >= fewest:
             return Plan(
                 rungs=_rungs(passes, images=usable),
                 candidates=begin,
-                proposals=max(0, begin - named),
-                macs=macs,
-                a_pass=a_pass,
+                proposals=max(0, begin - len(macs)),
+                macs=largest,
+                a_pass=speed.a_pass(largest),
                 ideal=ideal,
             )
     # All of the time is for the one that is chosen.
-    ideal = max(1, round(macs * (limit - spent - reserve) / (an_epoch * epochs)))
-    return Plan(rungs=(), candidates=1, proposals=0, macs=macs, a_pass=a_pass, ideal=ideal)
+    ideal = min(speed.macs_in((limit - spent - reserve) / (images * epochs)), max(macs))
+    return Plan(rungs=(), candidates=1, proposals=0, ideal=ideal)
+
+
+def _passes(begin: int, seconds: float, *, a_pass: float) -> float:
+    """How many images each of so many candidates can learn from on the first rung."""
+    second = math.ceil(begin / KEEP)
+    free = seconds - TRIAL_S * (begin + second)
+    return free / a_pass / (begin + KEEP * second)
+
+
+def _distance(macs: int, ideal: int) -> int:
+    """How many times multiply-adds are twice or half of the ideal."""
+    return abs(round(math.log2(macs / ideal)))
 
 
 def _single(named: int) -> Plan | None:

@@ -17,6 +17,7 @@ from convforge.errors import DataError
 from convforge.evaluation import evaluate
 from convforge.images.cache import Cache
 from convforge.networks.catalog import create
+from convforge.scaling.plan import Speed
 from convforge.training.machine import Machine
 from convforge.training.pixels import read_pixels
 from convforge.training.trainer import train
@@ -99,6 +100,24 @@ def as_winner(trial: Classifier, *, images: Images, trained_on: int) -> Classifi
             metrics[name] = evaluate(trial, images, split=name).summary()
     metrics["seconds"] = trial.card.metrics["seconds"]
     return Classifier(trial.net, dataclasses.replace(trial.card, metrics=metrics))
+
+
+def speed_of(
+    network: str,
+    able: Mapping[int, Mapping[str, Any]],
+    *,
+    images: Images,
+    recipe: Recipe,
+    device: str,
+) -> Speed:
+    """How fast networks of given arguments learn, by multiply-adds: both ends are timed."""
+    few, most = min(able), max(able)
+    timed = {
+        macs: pass_seconds(network, able[macs], images=images, recipe=recipe, device=device)
+        for macs in sorted({few, most})
+    }
+    speed = Speed(macs=most, seconds=timed[most])
+    return speed if few == most else speed.through(few, timed[few])
 
 
 def pass_seconds(

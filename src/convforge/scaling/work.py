@@ -27,11 +27,18 @@ from convforge.scaling.finish import (
     whole_cost,
 )
 from convforge.scaling.latency import Cost
-from convforge.scaling.plan import PROPOSALS, SHARE, TRIAL_S, Plan, plan_by_epochs, plan_by_time
+from convforge.scaling.plan import (
+    PROPOSALS,
+    SHARE,
+    TRIAL_S,
+    Plan,
+    plan_by_epochs,
+    plan_by_time,
+)
 from convforge.scaling.report import save_report
 from convforge.scaling.result import Scaled, record_of
 from convforge.scaling.search import search
-from convforge.scaling.trials import as_winner, chance_of, parts_of, pass_seconds, try_out
+from convforge.scaling.trials import as_winner, chance_of, parts_of, speed_of, try_out
 from convforge.training.journal import clear_states
 from convforge.training.trainer import train
 
@@ -165,26 +172,24 @@ class Work:
                 proposals=proposals,
             )
         tell(self.progress, "timing training steps")
-        largest = max(able, key=lambda one: one.cost.macs)
-        whole_s = WHOLE * self._compile_s()
-        seconds = pass_seconds(
+        speed = speed_of(
             self.fitter.network,
-            largest.arguments,
+            {one.cost.macs: one.arguments for one in able},
             images=self.images,
             recipe=self.recipe,
             device=self.device,
         )
+        whole_s = WHOLE * self._compile_s()
         return plan_by_time(
             limit=self.limit,
+            speed=speed,
             spent=self.ledger.spent,
             reserve=whole_s + seconds_after(whole_s, target=self.target),
-            a_pass=seconds,
-            macs=largest.cost.macs,
+            macs=[one.cost.macs for one in able],
             images=len(self.images.splits["train"]),
             usable=usable,
             epochs=self.recipe.epochs,
             batch_size=self.recipe.batch_size,
-            named=len(able),
             proposals=proposals,
         )
 

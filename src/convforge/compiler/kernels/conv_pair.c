@@ -59,6 +59,11 @@ CF_INLINE void cf_pair_mix(const cf_pair *c, const int panels, const float *x, c
 CF_INLINE void cf_pair_filter(const cf_pair *c, const float *x, const float *w, const float *bias,
                               float *y)
 {
+    if (cf_depthwise_whole_row(&c->filter, c->stride_width * 16, x, w, bias, c->columns, y)) {
+        if (c->filter_finish)
+            c->filter_finish(y, c->columns * 16);
+        return;
+    }
     for (int column = 0; column < c->columns;) {
         cf_tile *tile;
         const int pixels = cf_next_tile(&c->filter_tiles, c->columns - column, &tile);

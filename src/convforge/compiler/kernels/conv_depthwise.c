@@ -122,17 +122,21 @@ CF_INLINE void cf_depthwise_row(const int step, const cf_sums *s, const float *x
     }
 }
 
-CF_CALLED void cf_depthwise_row_16(const cf_sums *s, const float *x, const float *w,
-                                   const float *bias, int columns, float *y)
-{
-    cf_depthwise_row(16, s, x, w, bias, columns, y);
-}
+#define CF_ROW_PART 32 /* pixels, whose rows stay in the first-level cache for all vectors */
 
-CF_CALLED void cf_depthwise_row_32(const cf_sums *s, const float *x, const float *w,
-                                   const float *bias, int columns, float *y)
-{
-    cf_depthwise_row(32, s, x, w, bias, columns, y);
-}
+#define CF_DEPTHWISE_ROW(step)                                                                     \
+    CF_CALLED void cf_depthwise_row_##step(const cf_sums *s, const float *x, const float *w,       \
+                                           const float *bias, int columns, float *y)               \
+    {                                                                                              \
+        for (; columns >= 2 * CF_ROW_PART; columns -= CF_ROW_PART) {                               \
+            cf_depthwise_row(step, s, x, w, bias, CF_ROW_PART, y);                                 \
+            x += CF_ROW_PART * step;                                                               \
+            y += CF_ROW_PART * 16;                                                                 \
+        }                                                                                          \
+        cf_depthwise_row(step, s, x, w, bias, columns, y);                                         \
+    }
+CF_DEPTHWISE_ROW(16)
+CF_DEPTHWISE_ROW(32)
 
 /* A row of the output, where there is a function for such filters; whether there is. */
 CF_INLINE int cf_depthwise_whole_row(const cf_sums *s, int step, const float *x, const float *w,

@@ -29,17 +29,23 @@ CF_INLINE void cf_zero_cells(float *y, int cells)
         cf_store(y + i, cf_every(0.0f));
 }
 
+/* What of a row of the map between is border: all of it, but for where there are pixels. */
+CF_INLINE void cf_zero_border(const cf_pair *c, const int panels, int pixels, float *y)
+{
+    const int right = c->line - c->left - c->width;
+    for (int n = 0; n < panels; n++) {
+        cf_zero_cells(y + n * c->mix.plane, pixels ? c->left : c->line);
+        if (pixels)
+            cf_zero_cells(y + n * c->mix.plane + (c->left + c->width) * 16, right);
+    }
+}
+
 /* A row of the map between of `panels` blocks, from what its first pixel reads; x NULL: zeros. */
 CF_INLINE void cf_pair_mix(const cf_pair *c, const int panels, const float *x, const float *w,
                            const float *bias, cf_fetch *fetch, float *y)
 {
     const long plane = c->mix.plane;
-    const int right = c->line - c->left - c->width;
-    for (int n = 0; n < panels; n++) {
-        cf_zero_cells(y + n * plane, x ? c->left : c->line);
-        if (x)
-            cf_zero_cells(y + n * plane + (c->left + c->width) * 16, right);
-    }
+    cf_zero_border(c, panels, x != NULL, y);
     if (!x)
         return;
     for (int column = 0; column < c->width;) {
@@ -74,6 +80,85 @@ CF_INLINE void cf_pair_filter(const cf_pair *c, const float *x, const float *w, 
     }
 }
 
+#if defined(__wasm__)
+/* Tiles of one block that follow each other from pixel `first` on, in rows of `width`: for short sums
+ * a call a tile is much, and so is what it takes in and out of registers. */
+#define CF_MIX_TILES(pixels)                                                                       \
+    CF_CALLED void cf_mix_tiles_##pixels(const cf_pair *c, const float *x, const float *w,         \
+                                         const float *bias, int first, int tiles, float *y)        \
+    {                                                                                              \
+        for (int n = 0; n < 16; n += 8) {                                                          \
+            float *row = y + n + (long)(first / c->width) * c->line * 16;                          \
+            int column = first % c->width;                                                         \
+            const float *from = x + first * 16L;                                                   \
+            for (int i = 0; i < tiles; i++, from += pixels * 16) {                                 \
+                float apart[pixels * 16] __attribute__((aligned(16)));                             \
+                const int inside = c->width - column;                                              \
+                float *to = row + column * 16;                                                     \
+                cf_half_tile(pixels, 16, &c->mix, from, w + n, bias + n, NULL,                     \
+                             inside < pixels ? apart : to);                                        \
+                column += pixels;                                                                  \
+                if (inside > pixels)                                                               \
+                    continue;                                                                      \
+                column -= c->width;                                                                \
+                row += c->line * 16L;                                                              \
+                for (int p = 0; p < pixels && inside < pixels; p++)                                \
+                    cf_copy_half(apart + p * 16,                                                   \
+                                 p < inside ? to + p * 16 : row + (p - inside) * 16);              \
+            }                                                                                      \
+        }                                                                                          \
+    }
+
+CF_INLINE void cf_copy_half(const float *x, float *y)
+{
+    cf_store(y, cf_load(x));
+    cf_store(y + CF_LANES, cf_load(x + CF_LANES));
+}
+
+CF_MIX_TILES(6)
+CF_MIX_TILES(5)
+CF_MIX_TILES(4)
+CF_MIX_TILES(3)
+CF_MIX_TILES(2)
+CF_MIX_TILES(1)
+
+/* `pixels` of one block, in tiles as even as can be. */
+CF_INLINE void cf_pair_run(const cf_pair *c, int pixels, const float *x, const float *w,
+                           const float *bias, float *y)
+{
+    typedef void run(const cf_pair *c, const float *x, const float *w, const float *bias, int first,
+                     int tiles, float *y);
+    static run *const runs[] = {NULL, cf_mix_tiles_1, cf_mix_tiles_2, cf_mix_tiles_3,
+                                cf_mix_tiles_4, cf_mix_tiles_5, cf_mix_tiles_6};
+    const int tiles = (pixels + CF_PIXELS - 1) / CF_PIXELS, size = pixels / tiles;
+    const int larger = pixels % tiles;
+    if (larger)
+        runs[size + 1](c, x, w, bias, 0, larger, y);
+    runs[size](c, x, w, bias, larger * (size + 1), tiles - larger, y);
+}
+
+#define CF_SHORT_ROW 16 /* pixels; tiles go over the ends of such rows */
+
+/* What cf_pair_rows does, where the first convolution reads its map where it lies. */
+CF_INLINE void cf_pair_runs(const cf_pair *c, const int panels, int above, int from, int to,
+                            int end, const float *x, const float *w, const float *bias, float *work)
+{
+    const long line = c->line * 16L;
+    for (int i = from; i < to; i++)
+        cf_zero_border(c, panels, i >= above && i < end, work + i * line);
+    const int flat = c->pitch == c->width * 16L && c->width <= CF_SHORT_ROW && c->width >= CF_PIXELS;
+    const int rows = flat && end > above ? end - above : 1;
+    for (int n = 0; n < panels; n++)
+        for (int i = above; i < end; i += rows) {
+            float *y = work + n * c->mix.plane + i * line + c->left * 16;
+            cf_pair_run(c, rows * c->width, x + (i - above) * c->pitch, w + n * c->mix.weights,
+                        bias + n * 16L, y);
+            for (int r = 0; r < rows && c->mix_finish; r++)
+                c->mix_finish(y + r * line, c->width * 16);
+        }
+}
+#endif
+
 /* Rows `from` to `to` - 1 of the workspace, of which row 0 is row `start` of the map between. */
 CF_INLINE void cf_pair_rows(const cf_pair *c, const int panels, int start, int from, int to,
                             const float *x, const float *w, const float *bias, float *work)
@@ -82,6 +167,12 @@ CF_INLINE void cf_pair_rows(const cf_pair *c, const int panels, int start, int f
     const int end = below < to ? below : to;
     if (c->copies && above < end)
         cf_copy_rows(&c->border, start + above, end - above, c->lines, x, work + c->copied);
+#if defined(__wasm__)
+    if (c->mix_step == 16 && !c->copies) {
+        cf_pair_runs(c, panels, above, from, to, end, x + (start + above) * c->pitch, w, bias, work);
+        return;
+    }
+#endif
     const int most = c->mix_tiles[0].pixels, tiles = (c->width + most - 1) / most;
     const long weights = 2 * c->mix.weights, pieces = (long)(to - from) * tiles;
     cf_fetch fetch = cf_fetch_begin(w + weights, weights, pieces);

@@ -48,6 +48,56 @@ CF_CALLED void cf_copy_rows(const cf_border *b, int first, int rows, int chunk, 
         }
 }
 
+#if defined(__wasm__)
+/* Tiles of one panel whose pixels follow each other. */
+#define CF_RUN_OF(pixels)                                                                          \
+    CF_CALLED void cf_run_##pixels(const cf_sums *s, const float *x, const float *w,               \
+                                   const float *bias, const float *addend, int tiles, float *y)    \
+    {                                                                                              \
+        for (int n = 0; n < 16; n += 8)                                                            \
+            for (int i = 0; i < tiles * pixels * 16; i += pixels * 16)                             \
+                cf_half_tile(pixels, 16, s, x + i, w + n, bias + n,                                \
+                             addend ? addend + n + i : NULL, y + n + i);                           \
+    }
+CF_RUN_OF(1)
+CF_RUN_OF(2)
+CF_RUN_OF(3)
+CF_RUN_OF(4)
+CF_RUN_OF(5)
+#if CF_PIXELS > 5
+CF_RUN_OF(6)
+#else
+#define cf_run_6 NULL
+#endif
+
+/* Pixels of one panel, in tiles as even as can be. */
+CF_INLINE void cf_run_pixels(const cf_sums *s, int pixels, const float *x, const float *w,
+                             const float *bias, const float *addend, float *y)
+{
+    typedef void run(const cf_sums *s, const float *x, const float *w, const float *bias,
+                     const float *addend, int tiles, float *y);
+    static run *const runs[] = {NULL, cf_run_1, cf_run_2, cf_run_3, cf_run_4, cf_run_5, cf_run_6};
+    const int tiles = (pixels + CF_PIXELS - 1) / CF_PIXELS, size = pixels / tiles;
+    const int larger = pixels % tiles, at = larger * (size + 1) * 16;
+    if (larger)
+        runs[size + 1](s, x, w, bias, addend, larger, y);
+    runs[size](s, x + at, w, bias, addend ? addend + at : NULL, tiles - larger, y + at);
+}
+
+/* Some rows of one panel. */
+CF_INLINE void cf_conv_runs(const cf_conv *c, int rows, const float *x, const float *w,
+                            const float *bias, const float *addend, float *y)
+{
+    for (int h = 0; h < rows; h++) {
+        const long at = (long)h * c->columns * 16;
+        cf_run_pixels(&c->sums, c->columns, x + h * c->pitch, w, bias,
+                      addend ? addend + at : NULL, y + at);
+        if (c->finish)
+            c->finish(y + at, c->columns * 16);
+    }
+}
+#endif
+
 /* Some panels of some rows. */
 CF_INLINE void cf_conv_rows(const cf_conv *c, const cf_cut *cut, const int panels, int rows,
                             const float *x, const float *w, const float *bias,
@@ -96,6 +146,13 @@ CF_CALLED void cf_conv_units(const cf_conv *c, const float *x, const float *w, c
             }
 #endif
             const cf_cut *cut = panel < whole ? &c->tiles[0] : &c->half;
+#if defined(__wasm__)
+            if (c->step == 16 && panel < whole) {
+                cf_conv_runs(c, rows, from, panel_w, panel_bias, more, y + at);
+                panel++;
+                continue;
+            }
+#endif
             cf_conv_rows(c, cut, 1, rows, from, panel_w, panel_bias, more, y + at);
             panel++;
         }

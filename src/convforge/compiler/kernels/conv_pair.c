@@ -25,8 +25,12 @@ typedef struct {
 
 CF_INLINE void cf_zero_cells(float *y, int cells)
 {
-    for (int i = 0; i < cells * 16; i += CF_LANES)
+    for (int i = 0; i < cells * 16; i += CF_LANES) {
         cf_store(y + i, cf_every(0.0f));
+#if defined(__wasm__)
+        __asm__ volatile("" : : : "memory"); /* as in cf_fill */
+#endif
+    }
 }
 
 /* What of a row of the map between is border: all of it, but for where there are pixels. */
@@ -81,8 +85,8 @@ CF_INLINE void cf_pair_filter(const cf_pair *c, const float *x, const float *w, 
 }
 
 #if defined(__wasm__)
-/* Tiles of one block that follow each other from pixel `first` on, in rows of `width`: for short sums
- * a call a tile is much, and so is what it takes in and out of registers. */
+/* Tiles of one block whose pixels follow each other, from pixel `first` on. One that goes over the
+ * end of a row is computed apart and copied. */
 #define CF_MIX_TILES(pixels)                                                                       \
     CF_CALLED void cf_mix_tiles_##pixels(const cf_pair *c, const float *x, const float *w,         \
                                          const float *bias, int first, int tiles, float *y)        \
@@ -115,21 +119,16 @@ CF_INLINE void cf_copy_half(const float *x, float *y)
     cf_store(y + CF_LANES, cf_load(x + CF_LANES));
 }
 
-CF_MIX_TILES(6)
-CF_MIX_TILES(5)
-CF_MIX_TILES(4)
-CF_MIX_TILES(3)
-CF_MIX_TILES(2)
-CF_MIX_TILES(1)
+#define CF_MIX_NAME(pixels) cf_mix_tiles_##pixels,
+CF_EVERY_SIZE(CF_MIX_TILES)
 
 /* `pixels` of one block, in tiles as even as can be. */
-CF_INLINE void cf_pair_run(const cf_pair *c, int pixels, const float *x, const float *w,
-                           const float *bias, float *y)
+CF_INLINE void cf_mix_pixels(const cf_pair *c, int pixels, const float *x, const float *w,
+                             const float *bias, float *y)
 {
     typedef void run(const cf_pair *c, const float *x, const float *w, const float *bias, int first,
                      int tiles, float *y);
-    static run *const runs[] = {NULL, cf_mix_tiles_1, cf_mix_tiles_2, cf_mix_tiles_3,
-                                cf_mix_tiles_4, cf_mix_tiles_5, cf_mix_tiles_6};
+    static run *const runs[] = {NULL, CF_EVERY_SIZE(CF_MIX_NAME)};
     const int tiles = (pixels + CF_PIXELS - 1) / CF_PIXELS, size = pixels / tiles;
     const int larger = pixels % tiles;
     if (larger)
@@ -151,8 +150,8 @@ CF_INLINE void cf_pair_runs(const cf_pair *c, const int panels, int above, int f
     for (int n = 0; n < panels; n++)
         for (int i = above; i < end; i += rows) {
             float *y = work + n * c->mix.plane + i * line + c->left * 16;
-            cf_pair_run(c, rows * c->width, x + (i - above) * c->pitch, w + n * c->mix.weights,
-                        bias + n * 16L, y);
+            cf_mix_pixels(c, rows * c->width, x + (i - above) * c->pitch, w + n * c->mix.weights,
+                          bias + n * 16L, y);
             for (int r = 0; r < rows && c->mix_finish; r++)
                 c->mix_finish(y + r * line, c->width * 16);
         }

@@ -61,7 +61,8 @@ CF_EVERY_SIZE(CF_DEPTHWISE_TILES_OF)
 
 #if defined(__wasm__)
 /* Filters of three neighbours in three rows: a vector of channels at a time, so that its weights
- * stay in registers for a whole row. The last pixels of a row may be computed twice. */
+ * stay in registers for a whole row. The last pixels of a row may be computed twice. MobileNetV2
+ * takes 13.5 ms, with tiles of both vectors 14.1 (Chromium, Zen 4). */
 #define CF_ROW_PIXELS 4
 
 CF_INLINE void cf_depthwise_cells(const int pixels, const int step, const float *above,

@@ -152,14 +152,13 @@ CF_INLINE int cf_depthwise_whole_row(const cf_sums *s, int step, const float *x,
     (step == 16 ? cf_depthwise_row_16 : cf_depthwise_row_32)(s, x, w, bias, columns, y);
     return 1;
 }
-#else
-#define cf_depthwise_whole_row(s, step, x, w, bias, columns, y) 0
 #endif
 
 /* Rows of one block of the output. */
 CF_INLINE void cf_depthwise_rows(const cf_conv *c, int rows, const float *x, const float *w,
                                  const float *bias, float *y)
 {
+#if defined(__wasm__)
     int row = 0;
     for (; row < rows; row++) {
         float *to = y + (long)row * c->columns * 16;
@@ -168,8 +167,10 @@ CF_INLINE void cf_depthwise_rows(const cf_conv *c, int rows, const float *x, con
         if (c->finish)
             c->finish(to, c->columns * 16);
     }
-    if (row < rows)
-        cf_conv_rows(c, &c->tiles[0], 1, rows, x, w, bias, NULL, y);
+    if (row > 0)
+        return;
+#endif
+    cf_conv_rows(c, &c->tiles[0], 1, rows, x, w, bias, NULL, y);
 }
 
 /* Units `begin` to `end` - 1: the chunks of a block are neighbours. */

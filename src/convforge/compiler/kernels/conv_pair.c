@@ -33,23 +33,17 @@ CF_INLINE void cf_zero_cells(float *y, int cells)
     }
 }
 
-/* What of a row of the map between is border: all of it, but for where there are pixels. */
-CF_INLINE void cf_zero_border(const cf_pair *c, const int panels, int pixels, float *y)
-{
-    const int right = c->line - c->left - c->width;
-    for (int n = 0; n < panels; n++) {
-        cf_zero_cells(y + n * c->mix.plane, pixels ? c->left : c->line);
-        if (pixels)
-            cf_zero_cells(y + n * c->mix.plane + (c->left + c->width) * 16, right);
-    }
-}
-
 /* A row of the map between of `panels` blocks, from what its first pixel reads; x NULL: zeros. */
 CF_INLINE void cf_pair_mix(const cf_pair *c, const int panels, const float *x, const float *w,
                            const float *bias, cf_fetch *fetch, float *y)
 {
     const long plane = c->mix.plane;
-    cf_zero_border(c, panels, x != NULL, y);
+    const int right = c->line - c->left - c->width;
+    for (int n = 0; n < panels; n++) {
+        cf_zero_cells(y + n * plane, x ? c->left : c->line);
+        if (x)
+            cf_zero_cells(y + n * plane + (c->left + c->width) * 16, right);
+    }
     if (!x)
         return;
     for (int column = 0; column < c->width;) {
@@ -69,11 +63,13 @@ CF_INLINE void cf_pair_mix(const cf_pair *c, const int panels, const float *x, c
 CF_INLINE void cf_pair_filter(const cf_pair *c, const float *x, const float *w, const float *bias,
                               float *y)
 {
+#if defined(__wasm__)
     if (cf_depthwise_whole_row(&c->filter, c->stride_width * 16, x, w, bias, c->columns, y)) {
         if (c->filter_finish)
             c->filter_finish(y, c->columns * 16);
         return;
     }
+#endif
     for (int column = 0; column < c->columns;) {
         cf_tile *tile;
         const int pixels = cf_next_tile(&c->filter_tiles, c->columns - column, &tile);
@@ -143,8 +139,14 @@ CF_INLINE void cf_pair_runs(const cf_pair *c, const int panels, int above, int f
                             int end, const float *x, const float *w, const float *bias, float *work)
 {
     const long line = c->line * 16L;
-    for (int i = from; i < to; i++)
-        cf_zero_border(c, panels, i >= above && i < end, work + i * line);
+    const int right = c->left + c->width;
+    for (int n = 0; n < panels; n++)
+        for (int i = from; i < to; i++) {
+            float *y = work + n * c->mix.plane + i * line;
+            const int pixels = i >= above && i < end;
+            cf_zero_cells(y, pixels ? c->left : c->line);
+            cf_zero_cells(y + right * 16L, pixels ? c->line - right : 0);
+        }
     const int flat = c->pitch == c->width * 16L && c->width <= CF_SHORT_ROW && c->width >= CF_PIXELS;
     const int rows = flat && end > above ? end - above : 1;
     for (int n = 0; n < panels; n++)

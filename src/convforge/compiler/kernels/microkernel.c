@@ -78,24 +78,6 @@ CF_INLINE cf_half cf_madd(float a, cf_half b, cf_half c)
 #endif
 }
 
-/* Products of one input of every pixel. */
-CF_INLINE void cf_half_step(const int pixels, const int step, const float *restrict cell,
-                            const float *restrict w, cf_half sum[CF_PIXELS][CF_HALVES])
-{
-    const unsigned lanes = sizeof(cf_half) / sizeof(float);
-    cf_half row[CF_HALVES];
-    CF_UNROLL
-    for (unsigned v = 0; v < CF_HALVES; v++)
-        row[v] = *(const cf_half *)(const void *)(w + v * lanes);
-    CF_UNROLL
-    for (unsigned p = 0; p < (unsigned)pixels; p++) {
-        CF_UNROLL
-        for (unsigned v = 0; v < CF_HALVES; v++)
-            sum[p][v] = cf_madd(cell[p * (unsigned)step], row[v], sum[p][v]);
-        CF_KEEP(sum[p][0], sum[p][CF_HALVES - 1]);
-    }
-}
-
 CF_INLINE void cf_half_tile(const int pixels, const int step, const cf_sums *s,
                             const float *restrict x, const float *restrict w,
                             const float *restrict bias, const float *restrict addend,
@@ -110,16 +92,19 @@ CF_INLINE void cf_half_tile(const int pixels, const int step, const cf_sums *s,
             sum[p][v] = *(const cf_half *)(const void *)(bias + v * lanes);
     for (const cf_tap *tap = s->taps, *end = tap + s->taps_count; tap < end; tap++) {
         const float *cell = x + tap->offset;
-        int k = step < 16 ? 1 : tap->count;
-#if defined(__wasm__)
-        /* Engines look in every round of a loop whether there is stack left. */
-        for (; k >= 4; k -= 4, cell += 4, w += 64)
+        for (int k = step < 16 ? 1 : tap->count; k > 0; k--, cell++, w += 16) {
+            cf_half row[CF_HALVES];
             CF_UNROLL
-            for (unsigned i = 0; i < 4; i++)
-                cf_half_step(pixels, step, cell + i, w + i * 16, sum);
-#endif
-        for (; k > 0; k--, cell++, w += 16)
-            cf_half_step(pixels, step, cell, w, sum);
+            for (unsigned v = 0; v < CF_HALVES; v++)
+                row[v] = *(const cf_half *)(const void *)(w + v * lanes);
+            CF_UNROLL
+            for (unsigned p = 0; p < (unsigned)pixels; p++) {
+                CF_UNROLL
+                for (unsigned v = 0; v < CF_HALVES; v++)
+                    sum[p][v] = cf_madd(cell[p * (unsigned)step], row[v], sum[p][v]);
+                CF_KEEP(sum[p][0], sum[p][CF_HALVES - 1]);
+            }
+        }
     }
     const cf_half none = {0}, low = s->low - none, high = s->high - none;
     const unsigned long pixel = (unsigned long)s->pixel;

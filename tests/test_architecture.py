@@ -102,6 +102,7 @@ TEST_FILES_OF_NO_MODULE = {
     "test_architecture",
     "test_benchmarks",
     "test_bytes_on_machines",
+    "test_tiles_in_web",
     "test_chapter",
     "test_classifier_file",
     "test_convolution",

@@ -25,8 +25,12 @@ typedef struct {
 
 CF_INLINE void cf_zero_cells(float *y, int cells)
 {
-    for (int i = 0; i < cells * 16; i += CF_LANES)
+    for (int i = 0; i < cells * 16; i += CF_LANES) {
         cf_store(y + i, cf_every(0.0f));
+#if defined(__wasm__)
+        __asm__ volatile("" : : : "memory"); /* as in cf_fill */
+#endif
+    }
 }
 
 /* A row of the map between of `panels` blocks, from what its first pixel reads; x NULL: zeros. */
@@ -59,6 +63,13 @@ CF_INLINE void cf_pair_mix(const cf_pair *c, const int panels, const float *x, c
 CF_INLINE void cf_pair_filter(const cf_pair *c, const float *x, const float *w, const float *bias,
                               float *y)
 {
+#if defined(__wasm__)
+    if (cf_depthwise_whole_row(&c->filter, c->stride_width * 16, x, w, bias, c->columns, y)) {
+        if (c->filter_finish)
+            c->filter_finish(y, c->columns * 16);
+        return;
+    }
+#endif
     for (int column = 0; column < c->columns;) {
         cf_tile *tile;
         const int pixels = cf_next_tile(&c->filter_tiles, c->columns - column, &tile);
@@ -69,6 +80,86 @@ CF_INLINE void cf_pair_filter(const cf_pair *c, const float *x, const float *w, 
     }
 }
 
+#if defined(__wasm__)
+/* Tiles of one block whose pixels follow each other, from pixel `first` on. One that goes over the
+ * end of a row is computed apart and copied. */
+#define CF_MIX_TILES(pixels)                                                                       \
+    CF_CALLED void cf_mix_tiles_##pixels(const cf_pair *c, const float *x, const float *w,         \
+                                         const float *bias, int first, int tiles, float *y)        \
+    {                                                                                              \
+        for (int n = 0; n < 16; n += 8) {                                                          \
+            float *row = y + n + (long)(first / c->width) * c->line * 16;                          \
+            int column = first % c->width;                                                         \
+            const float *from = x + first * 16L;                                                   \
+            for (int i = 0; i < tiles; i++, from += pixels * 16) {                                 \
+                float apart[pixels * 16] __attribute__((aligned(16)));                             \
+                const int inside = c->width - column;                                              \
+                float *to = row + column * 16;                                                     \
+                cf_half_tile(pixels, 16, &c->mix, from, w + n, bias + n, NULL,                     \
+                             inside < pixels ? apart : to);                                        \
+                column += pixels;                                                                  \
+                if (inside > pixels)                                                               \
+                    continue;                                                                      \
+                column -= c->width;                                                                \
+                row += c->line * 16L;                                                              \
+                for (int p = 0; p < pixels && inside < pixels; p++)                                \
+                    cf_copy_half(apart + p * 16,                                                   \
+                                 p < inside ? to + p * 16 : row + (p - inside) * 16);              \
+            }                                                                                      \
+        }                                                                                          \
+    }
+
+CF_INLINE void cf_copy_half(const float *x, float *y)
+{
+    cf_store(y, cf_load(x));
+    cf_store(y + CF_LANES, cf_load(x + CF_LANES));
+}
+
+#define CF_MIX_NAME(pixels) cf_mix_tiles_##pixels,
+CF_EVERY_SIZE(CF_MIX_TILES)
+
+/* `pixels` of one block, in tiles as even as can be. */
+CF_INLINE void cf_mix_pixels(const cf_pair *c, int pixels, const float *x, const float *w,
+                             const float *bias, float *y)
+{
+    typedef void run(const cf_pair *c, const float *x, const float *w, const float *bias, int first,
+                     int tiles, float *y);
+    static run *const runs[] = {NULL, CF_EVERY_SIZE(CF_MIX_NAME)};
+    const int tiles = (pixels + CF_PIXELS - 1) / CF_PIXELS, size = pixels / tiles;
+    const int larger = pixels % tiles;
+    if (larger)
+        runs[size + 1](c, x, w, bias, 0, larger, y);
+    runs[size](c, x, w, bias, larger * (size + 1), tiles - larger, y);
+}
+
+#define CF_SHORT_ROW 16 /* pixels; tiles go over the ends of such rows */
+
+/* What cf_pair_rows does, where the first convolution reads its map where it lies. */
+CF_INLINE void cf_pair_runs(const cf_pair *c, const int panels, int above, int from, int to,
+                            int end, const float *x, const float *w, const float *bias, float *work)
+{
+    const long line = c->line * 16L;
+    const int right = c->left + c->width;
+    for (int n = 0; n < panels; n++)
+        for (int i = from; i < to; i++) {
+            float *y = work + n * c->mix.plane + i * line;
+            const int pixels = i >= above && i < end;
+            cf_zero_cells(y, pixels ? c->left : c->line);
+            cf_zero_cells(y + right * 16L, pixels ? c->line - right : 0);
+        }
+    const int flat = c->pitch == c->width * 16L && c->width <= CF_SHORT_ROW && c->width >= CF_PIXELS;
+    const int rows = flat && end > above ? end - above : 1;
+    for (int n = 0; n < panels; n++)
+        for (int i = above; i < end; i += rows) {
+            float *y = work + n * c->mix.plane + i * line + c->left * 16;
+            cf_mix_pixels(c, rows * c->width, x + (i - above) * c->pitch, w + n * c->mix.weights,
+                          bias + n * 16L, y);
+            for (int r = 0; r < rows && c->mix_finish; r++)
+                c->mix_finish(y + r * line, c->width * 16);
+        }
+}
+#endif
+
 /* Rows `from` to `to` - 1 of the workspace, of which row 0 is row `start` of the map between. */
 CF_INLINE void cf_pair_rows(const cf_pair *c, const int panels, int start, int from, int to,
                             const float *x, const float *w, const float *bias, float *work)
@@ -77,6 +168,12 @@ CF_INLINE void cf_pair_rows(const cf_pair *c, const int panels, int start, int f
     const int end = below < to ? below : to;
     if (c->copies && above < end)
         cf_copy_rows(&c->border, start + above, end - above, c->lines, x, work + c->copied);
+#if defined(__wasm__)
+    if (c->mix_step == 16 && !c->copies) {
+        cf_pair_runs(c, panels, above, from, to, end, x + (start + above) * c->pitch, w, bias, work);
+        return;
+    }
+#endif
     const int most = c->mix_tiles[0].pixels, tiles = (c->width + most - 1) / most;
     const long weights = 2 * c->mix.weights, pieces = (long)(to - from) * tiles;
     cf_fetch fetch = cf_fetch_begin(w + weights, weights, pieces);

@@ -2,9 +2,9 @@
 
 A network is scaled for `--max-ms` in `--max-train` seconds, twice by turns for every seed: with all
 mixes, of whose time a third goes into the search, and with the mix `width` alone, which has all
-the time for its training. Selection sees images to train on only; both are measured on the part
-that is held out, and every artifact is timed once more, in a process of its own. One JSON line a
-run.
+the time for its training. Every run measures its candidates itself. Selection sees images to train
+on only; both are measured on the part that is held out, and every artifact is timed once more, in a
+process of its own. One JSON line a run.
 
     python benchmarks/scaling.py imagenette160 >> benchmarks/results/scaling.jsonl
 """
@@ -45,9 +45,10 @@ def main() -> None:
     parser.add_argument("--max-train", type=float, default=900.0, help="seconds")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     given = parser.parse_args()
     for seed in given.seeds:
-        for method in METHODS:
+        for method in given.methods:
             print(json.dumps(run(given, method, seed=seed)), flush=True)
 
 
@@ -64,6 +65,7 @@ def run(given: argparse.Namespace, method: str, *, seed: int) -> dict[str, Any]:
             threads=given.threads,
             mixes=METHODS[method],
             seed=seed,
+            measure_again=True,
         )
         seconds = time.perf_counter() - started
         again = subprocess.run(

@@ -63,6 +63,17 @@ def test_the_state_of_health_needs_no_key(locked):
         assert locked.get(path).status_code == 200
 
 
+def test_the_document_says_how_a_key_is_sent_where_one_is_asked_for(locked, client):
+    document = locked.get("/openapi.json", headers={"X-API-Key": KEY}).json()
+    schemes = document["components"]["securitySchemes"]
+    assert [next(iter(one)) for one in document["security"]] == list(schemes)
+    assert schemes["header"]["name"] == "X-API-Key"
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            assert ("security" in operation) == (path in gate.OPEN), path
+    assert "security" not in client.get("/openapi.json").json()
+
+
 def chunks(count):
     yield from [b"x" * 10_000] * count
 

@@ -69,6 +69,16 @@ def metrics(address):
         return answer.read().decode()
 
 
+def test_head_is_answered_like_get_without_the_body(start):
+    process, url = start()
+    for path in ("/", "/healthz", "/docs"):
+        request = urllib.request.Request(url + path, method="HEAD")
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            assert (answer.status, answer.read()) == (200, b"")
+            assert int(answer.headers["Content-Length"]) > 0
+    end(process)
+
+
 def test_a_client_that_goes_away_or_sends_nonsense_does_no_harm(start, scans):
     process, address = start("--workers", "1")
     host, port = address.removeprefix("http://").split(":")

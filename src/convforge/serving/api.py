@@ -22,7 +22,7 @@ from convforge.errors import InputError, RequestError
 from convforge.serving import inside, metrics, protocol, schemas
 from convforge.serving.docs_page import docs_page
 from convforge.serving.front import front_page
-from convforge.serving.gate import Gate
+from convforge.serving.gate import OPEN, Gate
 from convforge.serving.inside import BINARY, IMAGES, refusals, service_of
 from convforge.serving.responses import Json, refusal
 from convforge.serving.service import Service
@@ -72,6 +72,8 @@ def create_app(service: Service) -> ASGIApp:
     for kind in (InputError, HTTPException, RequestValidationError, ClientDisconnect, Exception):
         app.add_exception_handler(kind, _refuse)
     _tell_name(app, service.name)
+    if service.settings.api_key is not None:
+        _tell_key(app)
     app.state.docs = docs_page(app.openapi())
     return Gate(app, service)
 
@@ -82,6 +84,19 @@ def _tell_name(app: FastAPI, name: str) -> None:
         if "{name}" in path:
             for operation in operations.values():
                 operation["parameters"][0]["schema"]["enum"] = [name]
+
+
+def _tell_key(app: FastAPI) -> None:
+    """In the OpenAPI document, how the key is sent, and which routes need none."""
+    document = app.openapi()
+    document["components"]["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer"},
+        "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    }
+    document["security"] = [{"bearer": []}, {"header": []}]
+    for path in OPEN:
+        for operation in document["paths"][path].values():
+            operation["security"] = []
 
 
 @router.get("/", response_class=HTMLResponse, include_in_schema=False)

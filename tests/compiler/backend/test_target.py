@@ -33,6 +33,7 @@ def test_the_native_target_is_this_machines(on, platform, machine, name, suffix)
     assert find_target("native") == native
     assert find_target(name).levels == native.levels
     assert find_target(name).triple.startswith(name.removesuffix("-windows"))
+    assert find_target("wasm") is find_target("wasm32")
     assert find_target("wheel").levels == native.levels
 
 

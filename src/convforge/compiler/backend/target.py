@@ -111,13 +111,16 @@ TARGETS = ("native", *(target.name for target in _MACHINES), "wasm32", "html", "
 
 
 def find_target(name: str) -> Target:
-    """The target of a name in TARGETS. Raises UnsupportedError, which lists them, for another."""
+    """The target of a name in TARGETS; "wasm" is wasm32.
+
+    Raises UnsupportedError, which lists them, for another.
+    """
     if name == "native":
         return native()
     if name == "wheel":
         return replace(native(), name="wheel", suffix=".whl", form="wheel")
     for target in (*_MACHINES, WASM32, HTML, C_SOURCES):
-        if target.name == name:
+        if target.name == ("wasm32" if name == "wasm" else name):
             return target
     raise UnsupportedError(f"target {name!r} is not known; known are: {', '.join(TARGETS)}")
 

@@ -167,7 +167,7 @@ def plan_by_time(
         passes = _passes(begin, SHARE * limit - spent, a_pass=speed.a_pass(largest))
         if passes >= fewest:
             return Plan(
-                rungs=_rungs(passes, images=usable),
+                rungs=_rungs(passes, images=usable)[: 2 if _again(begin) else 1],
                 candidates=begin,
                 proposals=max(0, begin - len(macs)),
                 macs=largest,
@@ -181,9 +181,15 @@ def plan_by_time(
 
 def _passes(begin: int, seconds: float, *, a_pass: float) -> float:
     """How many images each of so many candidates can learn from on the first rung."""
-    second = math.ceil(begin / KEEP)
+    second = _again(begin)
     free = seconds - TRIAL_S * (begin + second)
     return free / a_pass / (begin + KEEP * second)
+
+
+def _again(begin: int) -> int:
+    """How many of so many go on to a second rung: one alone needs none."""
+    second = math.ceil(begin / KEEP)
+    return second if second > 1 else 0
 
 
 def _distance(macs: int, ideal: int) -> int:

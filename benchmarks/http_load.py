@@ -44,7 +44,13 @@ def request_of(picture: bytes) -> bytes:
 
 
 class Connection:
-    """One connection that stays open; a request, then its answer."""
+    """One connection that stays open; a request, then its answer.
+
+    One that the server closed while it was idle is opened again, as RFC 9112 (9.3.1) has clients
+    do; `reopened` counts that.
+    """
+
+    reopened = 0
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -52,6 +58,17 @@ class Connection:
 
     async def ask(self, request: bytes) -> tuple[int, bytes]:
         """(status, body). Raises OSError where the connection breaks."""
+        used = self._streams is not None
+        try:
+            return await self._ask(request)
+        except ConnectionAbortedError:
+            if not used:
+                raise
+            self.reopened += 1
+            return await self._ask(request)
+
+    async def _ask(self, request: bytes) -> tuple[int, bytes]:
+        """As `ask`. Raises ConnectionAbortedError where nothing at all was answered."""
         if self._streams is None:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port)
         reader, writer = self._streams
@@ -66,7 +83,11 @@ class Connection:
             body = await reader.readexactly(length)
         except asyncio.IncompleteReadError as error:
             self.close()
-            raise ConnectionError("the server closed the connection") from error
+            kind = ConnectionError if error.partial else ConnectionAbortedError
+            raise kind("the server closed the connection") from error
+        except ConnectionResetError as error:
+            self.close()
+            raise ConnectionAbortedError("the server closed the connection") from error
         if "connection: close" in head:
             self.close()
         return int(head.split(maxsplit=2)[1]), body

@@ -14,7 +14,8 @@ difference      largest to the first server's probabilities for the picture
 
 With --soak MINUTES the artifact alone is asked twice as often as it can answer, by the clock and
 without waiting, and one line says what became of every request, and of the memory: its largest in
-the first and in the last tenth of the time. Exits with 1 where a request was neither answered nor
+the first and in the last tenth of the time. "reopened" connections are those that the server had
+closed, idle, when they were wanted again. Exits with 1 where a request was neither answered nor
 refused, or where the server broke.
 
 The script asks from the same machine, and takes its share of the processors: under a millisecond a
@@ -231,7 +232,9 @@ async def soak(folder: Path, request: bytes, words: argparse.Namespace) -> dict[
         clients = 2 * words.workers
         tally, took = await load(server.port, request, clients=clients, seconds=5)
         capacity = len(tally.answered_ms) / took
-        tally, memory = await overload(server, request, rate=2 * capacity, seconds=60 * words.soak)
+        tally, memory, reopened = await overload(
+            server, request, rate=2 * capacity, seconds=60 * words.soak
+        )
         alive = server.process.poll() is None
     tenth = max(1, len(memory) // 10)
     code = server.process.returncode
@@ -241,6 +244,7 @@ async def soak(folder: Path, request: bytes, words: argparse.Namespace) -> dict[
         "answered": len(tally.answered_ms),
         "refused": tally.refused,
         "other": tally.other[:10],
+        "reopened": reopened,
         **percentiles(tally.answered_ms),
         "rss_first_bytes": max(memory[:tenth]),
         "rss_last_bytes": max(memory[-tenth:]),
@@ -251,10 +255,11 @@ async def soak(folder: Path, request: bytes, words: argparse.Namespace) -> dict[
 
 async def overload(
     server: Server, request: bytes, *, rate: float, seconds: float
-) -> tuple[Tally, list[int]]:
-    """Requests by the clock; what became of all, and the resident set once a second."""
+) -> tuple[Tally, list[int], int]:
+    """Requests by the clock; what became of all, the resident set once a second, reopened ones."""
     tally, memory = Tally(), []
-    idle = [Connection(server.port) for _ in range(CONNECTIONS)]
+    connections = [Connection(server.port) for _ in range(CONNECTIONS)]
+    idle = [*connections]
     asking: set[asyncio.Task[None]] = set()
 
     async def ask(connection: Connection) -> None:
@@ -279,9 +284,9 @@ async def overload(
         if server.process.poll() is None and time.perf_counter() - started > len(memory):
             memory.append(server.memory("VmRSS"))
     await asyncio.gather(*asking)
-    for connection in idle:
+    for connection in connections:
         connection.close()
-    return tally, memory
+    return tally, memory, sum(connection.reopened for connection in connections)
 
 
 # ---------------------------------------------------------------- models

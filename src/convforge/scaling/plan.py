@@ -9,9 +9,10 @@ Under a time limit, what is equal on a rung is the arithmetic, as the winner's t
 by time too: a network of half the multiply-adds sees every image twice as often. Without a limit,
 epochs are equal.
 
-A rung of a few steps compares nothing but luck: each has FEWEST_STEPS. Where the time is not enough
-for two candidates to take them there is no rung, and the `ideal` decides: the largest network for
-whose training over all of the recipe's epochs there is time (measured: docs/scaling.md).
+A rung of a few steps compares nothing but luck, and what it takes is lost to the winner's training.
+Where FEWEST_STEPS of two candidates would cost more than the share WORTH of that there is no rung,
+and the `ideal` decides: the largest network for whose training over all of the recipe's epochs
+there is time (measured: docs/scaling.md).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ KEEP = 3  # one of so many goes on to the next rung, which is as many times as l
 SHARE = 0.35  # of a time limit is for the search, reading and compiling included
 PROPOSALS = 3  # mixes that are tried beyond those with names
 FEWEST_STEPS = 100  # of a first rung's training, below which it says nothing
+WORTH = 0.1  # of the winner's time, that a first rung of so many steps may cost
 EPOCHS = 5  # of a first rung: of a part of the images, where all would take too long
 FEWEST_IMAGES = 256
 TRIAL_S = 2.0  # a trial takes beside its steps: reading, measuring
@@ -88,9 +90,9 @@ class Plan:
     a_pass: float = 0.0
     ideal: int = 0
 
-    def distance(self, macs: int) -> int:
+    def distance(self, macs: int) -> float:
         """How many times a candidate's multiply-adds are twice or half of the ideal."""
-        return _distance(macs, self.ideal) if self.ideal else 0
+        return _distance(macs, self.ideal) if self.ideal else 0.0
 
     def epochs(self, rung: int, *, macs: int) -> int:
         """Epochs on a rung of a candidate with so many multiply-adds."""
@@ -164,14 +166,15 @@ def plan_by_time(
     fewest = FEWEST_STEPS * min(batch_size, usable)
     for begin in range(len(macs) + proposals, 1, -1):
         largest = max(nearest[:begin])
-        passes = _passes(begin, SHARE * limit - spent, a_pass=speed.a_pass(largest))
-        if passes >= fewest:
+        a_pass = speed.a_pass(largest)
+        passes = _passes(begin, SHARE * limit - spent, a_pass=a_pass)
+        if passes >= fewest and begin * fewest * a_pass <= WORTH * rest:
             return Plan(
                 rungs=_rungs(passes, images=usable)[: 2 if _again(begin) else 1],
                 candidates=begin,
                 proposals=max(0, begin - len(macs)),
                 macs=largest,
-                a_pass=speed.a_pass(largest),
+                a_pass=a_pass,
                 ideal=ideal,
             )
     # All of the time is for the one that is chosen.
@@ -192,9 +195,9 @@ def _again(begin: int) -> int:
     return second if second > 1 else 0
 
 
-def _distance(macs: int, ideal: int) -> int:
+def _distance(macs: int, ideal: int) -> float:
     """How many times multiply-adds are twice or half of the ideal."""
-    return abs(round(math.log2(macs / ideal)))
+    return abs(math.log2(macs / ideal))
 
 
 def _single(named: int) -> Plan | None:

@@ -120,21 +120,29 @@ def test_fields_that_are_none_leave_a_recipe_as_it_is():
 
 
 @pytest.mark.parametrize(
-    ("recipe", "optimizer", "rate", "momentum"),
+    ("network", "name", "optimizer", "rate", "momentum"),
     [
-        (find_recipe("mobilenet_v2", "fast"), "adamw", 0.002, 0.9),
-        (find_recipe("mobilenet_v2", "fast"), "sgd", 0.05, 0.9),
-        (find_recipe("resnet20", "fast"), "adamw", 0.004, 0.9),
-        (find_recipe("resnet20", "fast"), "muon", 0.04, 0.95),
-        (find_recipe("resnet20", "fast"), "momentum", 0.1, 0.9),
-        (find_recipe("mobilenet_v2", "tune"), "adamw", 4e-5, 0.9),
+        ("mobilenet_v2", "fast", "adamw", 0.002, 0.9),
+        ("mobilenet_v2", "fast", "sgd", 0.05, 0.9),
+        ("mobilenet_v2", "fast", "muon", 0.02, 0.95),
+        ("resnet20", "fast", "adamw", 0.004, 0.9),
+        ("resnet20", "fast", "muon", 0.04, 0.95),
+        ("resnet20", "paper", "sgd", 0.1, 0.9),
+        ("mobilenet_v2", "tune", "adamw", 4e-5, 0.9),
     ],
 )
-def test_another_optimiser_brings_its_own_rate(recipe, optimizer, rate, momentum):
-    found = with_fields(recipe, {"optimizer": optimizer})
+def test_another_optimiser_brings_its_own_rate(network, name, optimizer, rate, momentum):
+    found = find_recipe(network, name, optimizer=optimizer)
     assert (found.optimizer, found.learning_rate, found.momentum) == (optimizer, rate, momentum)
-    assert with_fields(recipe, {"optimizer": optimizer, "learning_rate": 0.3}).learning_rate == 0.3
-    assert with_fields(recipe, {"optimizer": recipe.optimizer}) == recipe
+    with pytest.raises(RecipeError, match="optimizer is 'sdg'"):
+        find_recipe(network, name, optimizer="sdg")
+
+
+def test_a_files_rate_stays_with_another_optimiser(tmp_path):
+    file = tmp_path / "recipe.json"
+    file.write_text('{"learning_rate": 0.3, "momentum": 0.5}')
+    found = find_recipe("mobilenet_v2", file, optimizer="adamw")
+    assert (found.optimizer, found.learning_rate, found.momentum) == ("adamw", 0.3, 0.5)
 
 
 def test_a_saved_file_is_plain_json(tmp_path):

@@ -170,13 +170,13 @@ def train(
     over = {
         "epochs": _whole(epochs),
         "batch_size": batch_size,
-        "optimizer": opt,
         "learning_rate": lr,
         "schedule": sched,
         "weight_decay": weight_decay,
         "label_smoothing": smoothing,
         "seed": seed,
     }
+    chosen = find_recipe(network, recipe or _usual(weights), optimizer=opt)
     limit, every = _time_limit(epochs, time_limit), seconds_of(save_every, option="--save-every")
     measured: list[Measured] = []
     with _begun(folder, log or (), resume=resume, force=force) as (logger, progress):
@@ -185,7 +185,7 @@ def train(
         classifier = trainer.train(
             data,
             network=network,
-            recipe=with_fields(find_recipe(network, recipe or _usual(weights)), over),
+            recipe=with_fields(chosen, over),
             time_limit=limit,
             weights=weights,
             tune="head" if head_only else "all",

@@ -156,39 +156,35 @@ def default_recipe(network: str) -> Recipe:
     return FAST[_nearest(network, FAST)]
 
 
-def find_recipe(network: str, recipe: str | Path) -> Recipe:
+def find_recipe(network: str, recipe: str | Path, *, optimizer: str | None = None) -> Recipe:
     """The recipe of a network under a name of NAMED, or a file's fields over "fast".
 
-    Raises RecipeError where it is neither, where the file cannot be read or is no record of
-    fields, and where a field does not exist or its value is out of range.
+    For another `optimizer` than a named recipe's own it has that one's momentum, and a rate in
+    proportion, by ALIKE; a file's fields stay. Raises RecipeError where it is neither, where the
+    file cannot be read or is no record of fields, and where a field does not exist or its value is
+    out of range.
     """
     if str(recipe) == "fast":
-        return default_recipe(network)
+        return _with_optimizer(default_recipe(network), optimizer)
     if str(recipe) == "tune":
-        return TUNE
+        return _with_optimizer(TUNE, optimizer)
     if str(recipe) == "paper":
-        return PAPER[_nearest(network, PAPER)]
+        return _with_optimizer(PAPER[_nearest(network, PAPER)], optimizer)
     path = Path(recipe)
     if path.suffix not in SUFFIXES:
         raise RecipeError(
             f"recipe {str(recipe)!r}: expected {', '.join(NAMED)}, or a file that ends in "
             f"{', '.join(SUFFIXES)}"
         )
-    return _over(default_recipe(network), path)
+    return with_fields(_over(default_recipe(network), path), {"optimizer": optimizer})
 
 
 def with_fields(recipe: Recipe, fields: Mapping[str, Any]) -> Recipe:
     """A recipe with other values in some fields; None leaves a field as it is.
 
-    Another optimiser brings its momentum, and a rate that is to the recipe's as theirs are in
-    ALIKE, where none is given. Raises RecipeError for a value out of range.
+    Raises RecipeError for a value out of range.
     """
     given = {name: value for name, value in fields.items() if value is not None}
-    other = given.get("optimizer", recipe.optimizer)
-    if other != recipe.optimizer and other in ALIKE:
-        (rate, momentum), (before, _) = ALIKE[other], ALIKE[recipe.optimizer]
-        rate = float(f"{recipe.learning_rate * rate / before:.3g}")
-        given = {"learning_rate": rate, "momentum": momentum, **given}
     return Recipe.from_json({**recipe.to_json(), **given})
 
 
@@ -205,6 +201,14 @@ def save_recipe(recipe: Recipe, path: Path) -> None:
     else:
         text = _yaml().safe_dump(record, sort_keys=False)
     write_file(path, text.encode())
+
+
+def _with_optimizer(recipe: Recipe, optimizer: str | None) -> Recipe:
+    if optimizer not in {None, recipe.optimizer} and optimizer in ALIKE:
+        (rate, momentum), (before, _) = ALIKE[optimizer], ALIKE[recipe.optimizer]
+        rate = float(f"{recipe.learning_rate * rate / before:.3g}")
+        recipe = with_fields(recipe, {"learning_rate": rate, "momentum": momentum})
+    return with_fields(recipe, {"optimizer": optimizer})
 
 
 def _nearest(network: str, table: Mapping[str, Recipe]) -> str:

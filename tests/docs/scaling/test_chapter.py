@@ -30,7 +30,8 @@ def test_mixes_and_numbers_are_those_of_the_code(chapter):
     assert "a quarter of depth, width and resolution" in chapter
     assert (plan.KEEP, plan.PROPOSALS, trials.SET_ASIDE) == (3, 3, 0.2)
     assert "the best third of them again for three times as long" in chapter
-    assert f"for two candidates to take {plan.FEWEST_STEPS} steps each" in chapter
+    assert (plan.FEWEST_STEPS, plan.WORTH) == (100, 0.1)
+    assert "Where 100 steps of two would cost more than a tenth of the winner's training" in chapter
     assert "a fifth of the images to train on" in chapter
     assert pytest.approx(1 / 3, abs=0.02) == plan.SHARE
     assert "about a third is for the search" in chapter

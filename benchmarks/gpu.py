@@ -15,8 +15,9 @@ the same steps without augmentation, convforge's by `fit` in bfloat16, timm's th
 with a worker for each core. What is then timed is the way to the GPU, and the steps.
 
 Before that, one line a network says how far the losses of the first steps on the device, in
-float32, are off those on the processor. Rounding alone sets them apart, more so step by step: where
-it flips the sign of an activation, gradients of an untrained network move by a hundredth.
+float32, are off those on the processor, crops included. Rounding alone sets them apart, more so
+step by step: where it flips the sign of an activation, gradients of an untrained network move by a
+hundredth.
 
     python benchmarks/gpu.py photos/train [--device cpu] >> benchmarks/results/gpu.jsonl
     python benchmarks/gpu.py --in-memory 5120 >> benchmarks/results/gpu.jsonl
@@ -146,7 +147,8 @@ def agreement(network: str, given: argparse.Namespace) -> dict[str, Any]:
     """Losses of the same first steps in float32, on the processor as it is and on the device."""
     count = min(given.batch_size, 16)
     pixels, labels = noise(given, count=count)
-    recipe = Recipe(epochs=1, batch_size=count, learning_rate=0.001)
+    augment = Augment(crop="resized", scale=(0.08, 1.0), flip=True)
+    recipe = Recipe(epochs=1, batch_size=count, learning_rate=0.001, augment=augment)
     machines = (Machine(), Machine(device=given.device, channels_last=True))
     learners = [new_learner(network, given, recipe, machine) for machine in machines]
     here, there = (

@@ -214,3 +214,23 @@ def test_a_team_leaves_each_process_its_share_of_a_batch():
     check_batch(net, Recipe(batch_size=4), count=20, team=Team(size=2))
     with pytest.raises(RecipeError, match="normalises over a batch"):
         check_batch(net, Recipe(batch_size=3), count=20, team=Team(size=2))
+
+
+def test_beside_a_gpu_windows_are_prepared_and_resized_there(monkeypatch):
+    monkeypatch.setattr(Machine, "is_gpu", True)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+    empty = torch.empty
+
+    def unpinned(*shape, pin_memory=False, **how):
+        return empty(*shape, **how)
+
+    monkeypatch.setattr(torch, "empty", unpinned)
+    augment = Augment(crop="resized", flip=True)
+    data = batch(8, shape=(40, 50, 3), classes=10)
+    learner = Learner(
+        create("resnet20", num_classes=10), recipe=Recipe(augment=augment), preprocess=COLOUR
+    )
+    there = learner.inputs(learner.prepare(data, step=3).pixels)
+    monkeypatch.setattr(Machine, "is_gpu", False)
+    here = learner.inputs(learner.prepare(data, step=3).pixels)
+    assert (there - here).abs().max() < 1.01 / 60

@@ -17,7 +17,15 @@ import numpy as np
 
 from convforge.errors import RecipeError
 from convforge.images.mixing import cutmix, erase, mixup
-from convforge.images.warp import flip, rand_augment, random_crop, resized_crop, shift
+from convforge.images.warp import (
+    draw_boxes,
+    flip,
+    mirrored,
+    rand_augment,
+    random_crop,
+    resized_crop,
+    shift,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -98,6 +106,23 @@ class Augment:
                 done, operations=self.operations, magnitude=self.magnitude, generator=generator
             )
         return done
+
+    def boxes(
+        self,
+        batch: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
+        *,
+        generator: np.random.Generator,
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]] | None:
+        """By the draws of `pixels`: the boxes [N, 4] that it resizes, and which crops it mirrors.
+
+        None, and nothing drawn, where it does something else too.
+        """
+        if self.crop != "resized" or self.shift or self.operations:
+            return None
+        sides = np.array([image.shape[:2] for image in batch], dtype=np.int64)
+        boxes = draw_boxes(sides, scale=self.scale, generator=generator)
+        turned = np.zeros(len(batch), np.bool_)
+        return boxes, mirrored(len(batch), generator) if self.flip else turned
 
     def blend(self, x: A, targets: A, *, generator: np.random.Generator) -> tuple[A, A]:
         """Erase and mix: x float [N, C, H, W] after normalisation and targets float [N, K].

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 Earlier = Literal["continue", "remove"]
 
+CHEAP_S = 0.1  # seconds that a state may take and is written after every epoch
+SAVING = 0.05  # of the time, where it takes longer: what states after epochs may cost
+
 
 class Journal:
     """Keeps a run in `folder`, which is made; a state is due every `save_every` seconds.
@@ -59,6 +62,7 @@ class Journal:
         self._logger = logger if team.rank == 0 else None
         self._save_every = save_every
         self._started = self._saved = time.monotonic()
+        self._took = 0.0  # seconds, the last state
         if team.rank == 0:
             try:
                 folder.mkdir(exist_ok=True)
@@ -109,6 +113,7 @@ class Journal:
     ) -> None:
         """Save and log where that is due. Raises Interrupted, after saving, where it is to stop.
 
+        A state is due after an epoch too, unless epochs are so short that it would hold them up.
         The log is written anew, so that it has the epochs of the course and no others.
         """
         course.seconds = time.monotonic() - self._started
@@ -118,16 +123,22 @@ class Journal:
             write_log(self.folder, course.history)
             if self._logger is not None:
                 self._logger.epoch(course.history[-1])
-        due = time.monotonic() - self._saved >= self._save_every
-        if self.team.rank == 0 and (due or stopping or epoch_ended):
+        if self.team.rank == 0 and (stopping or self._is_due(epoch_ended=epoch_ended)):
+            started = time.monotonic()
             save_state(self.folder, learner.state(), course=course, identity=self.identity)
             self._saved = time.monotonic()
+            self._took = self._saved - started
         if stopping:
             raise Interrupted(
                 f"stopped after step {course.step}, which is saved in {self.folder}; the same "
                 "command with --resume goes on from there",
                 signal=self.stop.signal or signal.SIGTERM,
             )
+
+    def _is_due(self, *, epoch_ended: bool) -> bool:
+        since = time.monotonic() - self._saved
+        worth = self._took < CHEAP_S or self._took < SAVING * since
+        return since >= self._save_every or (epoch_ended and worth)
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from convforge.training.draws import augmentation, dropout_seed
 from convforge.training.machine import PLAIN, Machine
 from convforge.training.optimizer import build_optimizers, set_rate
 from convforge.training.pace import Pace
+from convforge.training.windows import Windows, cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -61,10 +62,11 @@ class Batch:
 class Ready:
     """A batch whose pixels are augmented: uint8 [n, H, W, C], where the device can fetch them.
 
-    `generator` is in the state that the rest of the augmentation draws from.
+    Windows are resized there. `generator` is in the state that the rest of the augmentation draws
+    from.
     """
 
-    pixels: Tensor
+    pixels: Tensor | Windows
     labels: Tensor
     whole: int
     generator: np.random.Generator
@@ -116,13 +118,16 @@ class Learner:
     def prepare(self, batch: Batch, *, step: int) -> Ready:
         """The part of a step that needs no network: it may run ahead, in another thread."""
         generator = augmentation(seed=self.recipe.seed, step=step, rank=self.team.rank)
-        pixels = self.recipe.augment.pixels(
-            batch.pixels, size=self.net.input_shape[1:], generator=generator
-        )
-        ready = torch.from_numpy(pixels), torch.from_numpy(batch.labels)
+        augment, size = self.recipe.augment, self.net.input_shape[1:]
+        labels = torch.from_numpy(batch.labels)
+        if self.machine.is_gpu and (boxes := augment.boxes(batch.pixels, generator=generator)):
+            windows = cut(batch.pixels, *boxes, pinned=True)
+            return Ready(windows, labels.pin_memory(), batch.whole, generator)
+        done = augment.pixels(batch.pixels, size=size, generator=generator)
+        pixels = torch.from_numpy(done)
         if self.machine.is_gpu:
-            ready = ready[0].pin_memory(), ready[1].pin_memory()
-        return Ready(*ready, whole=batch.whole, generator=generator)
+            pixels, labels = pixels.pin_memory(), labels.pin_memory()
+        return Ready(pixels, labels, batch.whole, generator)
 
     def learn(self, batch: Ready, *, step: int, pace: Pace) -> tuple[float, int]:
         """The rest of a step, after `prepare` of the same one; `pace` is that of the run."""
@@ -146,9 +151,12 @@ class Learner:
         found = torch.stack([loss.double(), right.double()]).tolist()  # the device is waited for
         return found[0], int(found[1])
 
-    def inputs(self, pixels: Tensor) -> Tensor:
+    def inputs(self, pixels: Tensor | Windows) -> Tensor:
         """Of uint8 [n, H, W, C]: normalised float32 [n, C, H, W], as `Preprocess.normalize`."""
-        x = pixels.to(self.machine.device, non_blocking=True).permute(0, 3, 1, 2).float()
+        there = pixels.to(self.machine.device, non_blocking=True)
+        if isinstance(there, Windows):
+            there = there.resized(self.net.input_shape[1:])
+        x = there.permute(0, 3, 1, 2).float()
         x = x.sub_(self._mean).div_(self._std)
         return x if self.machine.channels_last else x.contiguous()
 

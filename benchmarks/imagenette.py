@@ -34,6 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("photos", type=Path, help="Imagenette, with train/ and val/")
     parser.add_argument("--network", default="resnet18")
+    parser.add_argument("--width", type=float, default=1.0, help="of the network")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--optimizer", help="instead of the recipe's; sgd takes a rate of 0.05")
@@ -64,6 +65,7 @@ def main() -> None:
             network=given.network,
             recipe=recipe,
             input_size=128,
+            arguments={} if given.width == 1 else {"width": given.width},
             device=given.device,
             folder=Path(name) / "run",
         )

@@ -94,7 +94,7 @@ def test_each_file_has_its_outcome(geometry, cached, nasty, tmp_path, monkeypatc
 def test_the_duplicate_across_the_parts_is_found(nasty):
     data = images.open(nasty)
     decoded = decode_images(data, dict.fromkeys(data.splits, PREPROCESS), max_bad=0.5)
-    [pair] = find_duplicates(decoded, crop=PREPROCESS.crop).pairs
+    [pair] = find_duplicates(decoded, preprocess=PREPROCESS).pairs
     assert (pair.name, pair.train_name) == ("test/cat/twin.png", "train/cat/twin.png")
     assert pair.exact
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -32,6 +33,11 @@ def again(picture, quality):
     return Image.open(file).convert("RGB")
 
 
+def seen(crop):
+    """A preprocessing that leaves images of this size as they are."""
+    return dataclasses.replace(PREPROCESS, resize=crop, crop=crop)
+
+
 def decoded(name, pictures, *, geometry=PREPROCESS):
     arrays = [np.asarray(picture) for picture in pictures]
     pixels = [geometry.pixels(image) for image in arrays]
@@ -50,7 +56,7 @@ def found_in(train, test, **options):
     parts = {"train": decoded("train", train, **options), "test": decoded("test", test)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(duplicates, "FEW", 1000)
-        found = find_duplicates(parts, crop=CROP)
+        found = find_duplicates(parts, preprocess=PREPROCESS)
     assert found.alike == ()
     return list(found.pairs)
 
@@ -96,9 +102,10 @@ def test_the_most_alike_is_named_and_exact_ones_come_first():
     ]
 
 
-def test_what_is_stored_uncropped_is_held_against_what_is_cropped():
+@pytest.mark.parametrize("larger", [False, True])
+def test_what_is_stored_uncropped_is_held_against_what_is_cropped(larger):
     train = [scene(i) for i in range(20)]
-    pairs = found_in(train, [again(p, 80) for p in train], geometry=Uncropped(PREPROCESS))
+    pairs = found_in(train, [again(p, 80) for p in train], geometry=Uncropped(PREPROCESS, larger))
     assert [pair.train_name[6:] for pair in pairs] == [pair.name[5:] for pair in pairs]
     assert len(pairs) == 20
 
@@ -118,7 +125,7 @@ def test_where_pictures_are_all_alike_only_exact_ones_are_named(monkeypatch):
         [again(train[i], 50) for i in range(15)] + train[15:17] + [scene(i) for i in range(40, 60)]
     )
     found = find_duplicates(
-        {"train": decoded("train", train), "test": decoded("test", test)}, crop=CROP
+        {"train": decoded("train", train), "test": decoded("test", test)}, preprocess=PREPROCESS
     )
     assert found.alike == ("test",)
     assert [(pair.name, pair.exact) for pair in found.pairs] == [
@@ -132,7 +139,7 @@ def test_a_small_part_of_pictures_that_are_all_alike_names_none_either():
     def found(count):
         test = [*(again(one, 50) for one in train[:count]), *map(scene, range(40, 52))]
         parts = {"train": decoded("train", train), "test": decoded("test", test)}
-        return find_duplicates(parts, crop=CROP)
+        return find_duplicates(parts, preprocess=PREPROCESS)
 
     train = [scene(i) for i in range(9)]
     assert (found(8).alike, len(found(8).pairs)) == ((), 8)
@@ -144,7 +151,7 @@ def test_a_record_has_the_numbers_and_the_first_pairs(monkeypatch):
     train = [scene(i) for i in range(6)]
     test = [*train[:3], again(train[3], 50)]
     found = find_duplicates(
-        {"train": decoded("train", train), "test": decoded("test", test)}, crop=CROP
+        {"train": decoded("train", train), "test": decoded("test", test)}, preprocess=PREPROCESS
     )
     record = json.loads(json.dumps(found.to_json()))
     assert (record["exact"], record["near"], record["alike"]) == (3, 1, [])
@@ -152,7 +159,7 @@ def test_a_record_has_the_numbers_and_the_first_pairs(monkeypatch):
 
 
 def test_a_data_set_of_one_part_has_no_duplicates():
-    found = find_duplicates({"train": decoded("train", [scene(0)])}, crop=CROP)
+    found = find_duplicates({"train": decoded("train", [scene(0)])}, preprocess=PREPROCESS)
     assert (found.pairs, found.alike) == ((), ())
 
 
@@ -181,7 +188,7 @@ def test_nearest_is_its_slow_twin(pairs, dense, monkeypatch):
         )
         for _ in range(2)
     ]
-    look, others = (look_at(batch.astype(np.uint8), crop=(12, 12)) for batch in noisy)
+    look, others = (look_at(batch.astype(np.uint8), preprocess=seen((12, 12))) for batch in noisy)
     monkeypatch.setattr(duplicates, "_PAIRS", pairs)
     found = list(nearest(look, others))
     assert found == list(nearest_one_by_one(look, others))
@@ -191,16 +198,16 @@ def test_nearest_is_its_slow_twin(pairs, dense, monkeypatch):
 def test_a_hash_compares_neighbouring_means():
     image = np.zeros((16, 18, 1), np.uint8)
     image[:, ::4] = image[:, 1::4] = 200  # columns of two pixels, light and dark in turn
-    bits = look_at(image[None], crop=(16, 18)).bits.reshape(8, 8)
+    bits = look_at(image[None], preprocess=seen((16, 18))).bits.reshape(8, 8)
     assert (bits == np.array([1, -1] * 4)).all()
 
 
 def test_plain_pictures_are_like_nothing():
-    plain = look_at(np.full((3, 8, 8, 3), 77, np.uint8), crop=(8, 8))
+    plain = look_at(np.full((3, 8, 8, 3), 77, np.uint8), preprocess=seen((8, 8)))
     assert list(nearest(plain, plain)) == []
 
 
 def test_no_pictures_have_no_duplicates():
-    empty = look_at(np.empty((0, 8, 8, 3), np.uint8), crop=(8, 8))
-    some = look_at(np.zeros((2, 8, 8, 3), np.uint8), crop=(8, 8))
+    empty = look_at(np.empty((0, 8, 8, 3), np.uint8), preprocess=seen((8, 8)))
+    some = look_at(np.zeros((2, 8, 8, 3), np.uint8), preprocess=seen((8, 8)))
     assert list(nearest(empty, some)) == list(nearest(some, empty)) == []

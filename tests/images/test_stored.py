@@ -10,7 +10,7 @@ from convforge.errors import DataError
 from convforge.images.dataset import Split
 from convforge.images.picture import decode_file
 from convforge.images.preprocess import Preprocess
-from convforge.images.stored import Ragged, Streamed, Uncropped, read_stored, take
+from convforge.images.stored import Ragged, Streamed, Uncropped, read_stored, shown, take
 
 PREPROCESS = Preprocess(resize=64, crop=(64, 64), mean=(0.0,) * 3, std=(1.0,) * 3)
 
@@ -49,6 +49,28 @@ def test_uncropped_images_are_the_preprocessings_before_its_crop():
     stored = read_stored(part_of(image), 0, geometry=Uncropped(PREPROCESS))
     assert stored.shape == (64, 106, 3)
     np.testing.assert_array_equal(stored[:, 21:85], PREPROCESS.pixels(image))
+
+
+@pytest.mark.parametrize(
+    ("sides", "stored"),
+    [((200, 100), (160, 80)), ((72, 90), (72, 90)), ((32, 40), (64, 80)), ((64, 64), (64, 64))],
+)
+def test_crops_that_are_resized_are_drawn_from_larger_images_none_of_them_enlarged(sides, stored):
+    image = np.random.default_rng(0).integers(0, 256, (*sides, 3), np.uint8)
+    kept = read_stored(part_of(image), 0, geometry=Uncropped(PREPROCESS, larger=True))
+    assert kept.shape == (*stored, 3)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_of_a_stored_image_the_network_is_shown_what_it_will_see_later(channels):
+    preprocess = Preprocess(resize=64, crop=(64, 64), mean=(0.0,) * channels, std=(1.0,) * channels)
+    rows, columns = np.mgrid[0:200, 0:300]
+    image = np.stack([rows / 2, columns / 2, (rows + columns) / 4], axis=-1).astype(np.uint8)
+    expected = preprocess.pixels(image)
+    for geometry in (preprocess, Uncropped(preprocess)):
+        np.testing.assert_array_equal(shown(geometry.pixels(image), preprocess), expected)
+    found = shown(Uncropped(preprocess, larger=True).pixels(image), preprocess)
+    assert np.abs(found.astype(int) - expected).max() <= 2
 
 
 def test_what_the_preprocessing_refuses_is_named():

@@ -8,7 +8,10 @@ import numpy as np
 from convforge.images import survey as module
 from convforge.images.dataset import Split
 from convforge.images.decoding import Bad, Decoded
+from convforge.images.preprocess import Preprocess
 from convforge.images.survey import sentences, survey
+
+PREPROCESS = Preprocess(resize=9, crop=(9, 9), mean=(0.0,) * 3, std=(1.0,) * 3)
 
 
 def decoded(part, seeds, *, bad=0):
@@ -28,7 +31,7 @@ def decoded(part, seeds, *, bad=0):
 def test_a_survey_counts_and_lists(monkeypatch):
     monkeypatch.setattr(module, "LISTED", 3)
     parts = {"train": decoded("train", range(5), bad=2), "test": decoded("test", [4, 9], bad=2)}
-    record = json.loads(json.dumps(survey(parts, crop=(9, 9))))
+    record = json.loads(json.dumps(survey(parts, preprocess=PREPROCESS)))
     assert record["count"] == {"train": 5, "test": 2}
     assert record["bad"] == {"train": 2, "test": 2}
     assert [bad["name"] for bad in record["listed"]] == [
@@ -47,7 +50,7 @@ def test_a_survey_counts_and_lists(monkeypatch):
 
 def test_nothing_is_said_where_nothing_is_wrong():
     parts = {"train": decoded("train", range(5)), "test": decoded("test", [8, 9])}
-    assert list(sentences(survey(parts, crop=(9, 9)))) == []
+    assert list(sentences(survey(parts, preprocess=PREPROCESS))) == []
 
 
 def record_of(side, **duplicates):

@@ -92,10 +92,17 @@ def test_all_damaged_images_are_named_those_to_test_on_too(tmp_path):
     assert [bad.name for bad in decoded["train"].bad] == ["train/b/bad.png"]
 
 
-def test_uncropped_images_to_train_on_keep_what_the_crop_would_cut_off():
+@pytest.mark.parametrize(
+    ("crop", "shapes"),
+    [
+        ("random", [(80, 64, 3), (64, 96, 3)]),
+        ("resized", [(100, 80, 3), (64, 96, 3)]),
+    ],
+)
+def test_images_to_draw_crops_from_keep_what_the_centre_crop_would_cut_off(crop, shapes):
     images = images_of((100, 80), (60, 90))
-    pixels, preprocess = read_pixels(images, input_shape=(3, 56, 56), uncropped=True)
-    assert [image.shape for image in pixels["train"].pixels] == [(80, 64, 3), (64, 96, 3)]
+    pixels, preprocess = read_pixels(images, input_shape=(3, 56, 56), crop=crop)
+    assert [image.shape for image in pixels["train"].pixels] == shapes
     assert preprocess.crop == (56, 56)
 
 

@@ -77,6 +77,8 @@ def test_of_uncropped_images_the_centre_is_taken(net):
     cropped = vectors_in(net, split)
     uncropped = vectors_in(net, split, geometry=Uncropped(PREPROCESS))
     np.testing.assert_allclose(uncropped, cropped, rtol=1e-3, atol=1e-4)
+    larger = vectors_in(net, split, geometry=Uncropped(PREPROCESS, larger=True))
+    assert np.corrcoef(larger.ravel(), cropped.ravel())[0, 1] > 0.99
 
 
 def test_they_are_computed_once_for_the_same_images_weights_and_preprocessing(

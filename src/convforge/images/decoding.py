@@ -225,6 +225,7 @@ def cache_key(part: Split, geometry: Geometry) -> str | None:
         "version": _VERSION,
         "resize": fields["resize"],
         "crop": None if uncropped else fields["crop"],
+        "short_side": geometry.short_side if isinstance(geometry, Uncropped) else None,
         "interpolation": fields["interpolation"],
         "channels": preprocess.channels,
     }
@@ -278,8 +279,8 @@ def _allowed(one: Decoded, *, max_bad: float) -> float:
 
 def _estimated_bytes(count: int, geometry: Geometry) -> int:
     if isinstance(geometry, Uncropped):
-        size = geometry.preprocess.resize
-        height, width = (size, int(size * _ASPECT)) if isinstance(size, int) else size
+        size, resize = geometry.short_side, geometry.preprocess.resize
+        height, width = (size, int(size * _ASPECT)) if isinstance(resize, int) else resize
         return count * height * width * geometry.preprocess.channels
     channels, height, width = geometry.input_shape
     return count * height * width * channels

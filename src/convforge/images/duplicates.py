@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from convforge.images.decoding import Decoded
+    from convforge.images.preprocess import Preprocess
     from convforge.images.stored import Pixels
 
 HASH_BITS = 10
@@ -89,11 +90,10 @@ class Look:
         return Look(self.bits[chosen], self.thumbnails[chosen])
 
 
-def find_duplicates(decoded: Mapping[str, Decoded], *, crop: tuple[int, int]) -> Duplicates:
+def find_duplicates(decoded: Mapping[str, Decoded], *, preprocess: Preprocess) -> Duplicates:
     """The images of "val" and "test" that are in "train" too, exactly or nearly.
 
-    `crop` (height, width) is what is looked at of each image, around the centre: the network's
-    input. The most alike is named.
+    What the network sees of each image after `preprocess` is looked at. The most alike is named.
     """
     train = decoded["train"]
     names = train.part.names
@@ -104,8 +104,8 @@ def find_duplicates(decoded: Mapping[str, Decoded], *, crop: tuple[int, int]) ->
     for part, other in decoded.items():
         if part == "train":
             continue
-        own = own or look_at(train.pixels, crop=crop)
-        look = look_at(other.pixels, crop=crop)
+        own = own or look_at(train.pixels, preprocess=preprocess)
+        look = look_at(other.pixels, preprocess=preprocess)
         exact = [by_digest.get(digest) for digest in other.part.digests] or [None] * len(other.part)
         known = list(zip(other.part.names, exact, strict=True))
         pairs += [Duplicate(part, name, match, exact=True) for name, match in known if match]
@@ -125,12 +125,12 @@ def _is_alike(sample: Look, own: Look) -> bool:
     return len(list(nearest(sample, own))) > max(FEW, ALIKE * len(sample.bits))
 
 
-def look_at(pixels: Pixels, *, crop: tuple[int, int]) -> Look:
-    """Hashes and thumbnails of images, each cropped around its centre where it is larger."""
+def look_at(pixels: Pixels, *, preprocess: Preprocess) -> Look:
+    """Hashes and thumbnails of images, of what `preprocess` leaves of each."""
     bits, thumbnails = [np.empty((0, 64), np.float32)], [np.empty((0, THUMBNAIL**2), np.float32)]
     for start in range(0, len(pixels), _CHUNK):
         rows = np.arange(start, min(start + _CHUNK, len(pixels)))
-        for grey in _same_size(take(pixels, rows), crop=crop):
+        for grey in _same_size(take(pixels, rows), preprocess):
             cells = _shrink(grey, _ROWS, _COLUMNS)
             bits.append(np.where(cells[:, :, :-1] > cells[:, :, 1:], 1, -1).reshape(len(grey), -1))
             small = _shrink(grey, THUMBNAIL, THUMBNAIL).reshape(len(grey), -1)
@@ -170,10 +170,10 @@ def _correlations(
 
 
 def _same_size(
-    images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], *, crop: tuple[int, int]
+    images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], preprocess: Preprocess
 ) -> Iterator[NDArray[np.float32]]:
     """Grey float32 [n, h, w], one array after another, the images in their order."""
-    cropped = [_centre(image, crop=crop) for image in images]
+    cropped = [_middle(image, preprocess) for image in images]
     start = 0
     for end in range(1, len(cropped) + 1):
         if end == len(cropped) or cropped[end].shape != cropped[start].shape:
@@ -182,10 +182,14 @@ def _same_size(
             start = end
 
 
-def _centre(image: NDArray[np.uint8], *, crop: tuple[int, int]) -> NDArray[np.uint8]:
-    height, width = (min(side, limit) for side, limit in zip(image.shape, crop, strict=False))
-    top = round((image.shape[0] - height) / 2)
-    left = round((image.shape[1] - width) / 2)
+def _middle(image: NDArray[np.uint8], preprocess: Preprocess) -> NDArray[np.uint8]:
+    """What the network sees of an image, which may be stored larger."""
+    sides, resize = image.shape[:2], preprocess.resize
+    if sides == preprocess.crop:
+        return image
+    share = min(sides) / resize if isinstance(resize, int) else 1.0
+    height, width = (round(side * share) for side in preprocess.crop)
+    top, left = round((sides[0] - height) / 2), round((sides[1] - width) / 2)
     return image[top : top + height, left : left + width]
 
 

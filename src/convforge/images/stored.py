@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, overload
@@ -29,25 +30,47 @@ if TYPE_CHECKING:
     Geometry: TypeAlias = "Preprocess | Uncropped"
 
 
+LARGER = 1.25  # times the preprocessing's short side: crops of 0.4 of a square are not enlarged
+
+
 @dataclass(frozen=True)
 class Uncropped:
     """What is stored to draw crops from: the preprocessing's resize without its crop.
 
-    A JPEG that is much larger is decoded at a smaller scale, as `decode_file` says: quicker, and
-    not the same to the bit. To measure a classifier, use the preprocessing itself.
+    `larger` keeps up to LARGER times its short side, as far as the image has it, for crops that are
+    resized: of what is stored smaller most would be enlarged, and less sharp than what the network
+    is shown later. A JPEG that is much larger is decoded at a smaller scale, as `decode_file` says:
+    quicker, and not the same to the bit. To measure a classifier, use the preprocessing itself.
     """
 
     preprocess: Preprocess
+    larger: bool = False
 
     @property
     def short_side(self) -> int:
         """Pixels that the image as it is decoded must have at least."""
         resize = self.preprocess.resize
-        return resize if isinstance(resize, int) else max(resize)
+        if not isinstance(resize, int):
+            return max(resize)
+        return round(resize * LARGER) if self.larger else resize
 
     def pixels(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Resize: uint8 [H, W, 3] → uint8 [h, w, C]."""
-        return self.preprocess.resized(image)
+        resize = self.preprocess.resize
+        if not self.larger or not isinstance(resize, int):
+            return self.preprocess.resized(image)
+        side = max(resize, min(*image.shape[:2], self.short_side))
+        return dataclasses.replace(self.preprocess, resize=side).resized(image)
+
+
+def shown(image: NDArray[np.uint8], preprocess: Preprocess) -> NDArray[np.uint8]:
+    """What the network sees of a stored image [h, w, C]: all where it is cropped, else its middle.
+
+    uint8 [crop height, crop width, C].
+    """
+    if image.shape[:2] == preprocess.crop:
+        return image
+    return preprocess.pixels(image if image.shape[-1] == 3 else image[..., 0])
 
 
 class Ragged(Sequence["NDArray[np.uint8]"]):

@@ -17,15 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from convforge.images.decoding import Decoded
+    from convforge.images.preprocess import Preprocess
 
 LISTED = 100  # bad images of a record
 TELLING = 64  # pixels a side; smaller pictures (scans of digits) are often alike, and no leak
 
 
-def survey(decoded: Mapping[str, Decoded], *, crop: tuple[int, int]) -> dict[str, Any]:
+def survey(decoded: Mapping[str, Decoded], *, preprocess: Preprocess) -> dict[str, Any]:
     """Numbers of good and bad images by part, the first LISTED bad ones, and duplicates.
 
-    `crop` (height, width) is the network's input, which is what is looked at for duplicates.
+    What the network sees of each image after `preprocess` is looked at for duplicates.
     """
     listed = [
         {"part": part, "name": bad.name, "reason": bad.reason}
@@ -33,11 +34,11 @@ def survey(decoded: Mapping[str, Decoded], *, crop: tuple[int, int]) -> dict[str
         for bad in one.bad
     ]
     return {
-        "crop": list(crop),
+        "crop": list(preprocess.crop),
         "count": {part: len(one.part) for part, one in decoded.items()},
         "bad": {part: len(one.bad) for part, one in decoded.items()},
         "listed": listed[:LISTED],
-        "duplicates": find_duplicates(decoded, crop=crop).to_json(),
+        "duplicates": find_duplicates(decoded, preprocess=preprocess).to_json(),
     }
 
 

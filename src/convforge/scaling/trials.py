@@ -133,7 +133,7 @@ def pass_seconds(
     decoded, preprocess = read_pixels(
         dataclasses.replace(few, splits=splits),
         input_shape=net.input_shape,
-        uncropped=recipe.augment.crop != "none",
+        crop=recipe.augment.crop,
         cache=Cache(),
     )
     trial = Trial(net.to(device), decoded, preprocess=preprocess)

@@ -20,7 +20,7 @@ import torch
 
 from convforge.errors import DataError, PackageError
 from convforge.images.holdout import with_val
-from convforge.images.stored import Uncropped
+from convforge.training.pixels import stored_to_train
 from convforge.training.vectors import last_layer, vectors_of
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from convforge.images.augment import Crop
     from convforge.images.dataset import Images
     from convforge.images.decoding import Decoded
     from convforge.images.preprocess import Preprocess
@@ -70,13 +71,13 @@ def fit_head(
     decoded: Mapping[str, Decoded],
     *,
     preprocess: Preprocess,
-    uncropped: bool,
+    crop: Crop,
     progress: Progress | None = None,
 ) -> Head | None:
     """The best linear layer on a frozen network, put into it; None where it does not end in one.
 
-    Of the STRENGTHS, the one with the highest likelihood on "val", else on "train". `uncropped`
-    says how "train" was decoded. Raises DataError where "train" has one class only that can be
+    Of the STRENGTHS, the one with the highest likelihood on "val", else on "train". `crop` is
+    what "train" was decoded for. Raises DataError where "train" has one class only that can be
     used, PackageError without scikit-learn.
     """
     found = last_layer(net)
@@ -88,7 +89,7 @@ def fit_head(
             f"fine-tuning: the {len(part)} images to train on that can be used are of one class, "
             f"among them {part.names[0]}; repair those of other classes, or add some"
         )
-    geometries = {"train": Uncropped(preprocess) if uncropped else preprocess, "val": preprocess}
+    geometries = {"train": stored_to_train(preprocess, crop=crop), "val": preprocess}
     vectors = {
         name: vectors_of(
             net, decoded[name], preprocess=preprocess, geometry=geometry, progress=progress

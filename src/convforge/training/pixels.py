@@ -22,6 +22,7 @@ from convforge.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from convforge.images.stored import Uncropped, take
 
 if TYPE_CHECKING:
+    from convforge.images.augment import Crop
     from convforge.images.cache import Cache
     from convforge.images.dataset import Images, Split
     from convforge.images.decoding import Decoded
@@ -38,7 +39,7 @@ def read_pixels(
     images: Images,
     *,
     input_shape: tuple[int, int, int],
-    uncropped: bool = False,
+    crop: Crop = "none",
     preprocess: Preprocess | None = None,
     max_bad: float = MAX_BAD,
     cache: Cache | None = None,
@@ -47,8 +48,8 @@ def read_pixels(
     """Every part decoded and resized, and how that was done.
 
     `input_shape` is the network's (C, H, W). `preprocess` is what the network's weights were made
-    for, where they were not drawn at random; without it, it is chosen to suit the images. With
-    `uncropped`, images to train on keep what the centre crop would cut off, to draw crops from.
+    for, where they were not drawn at random; without it, it is chosen to suit the images. Images to
+    train on are kept as `stored_to_train` says for the augmentation's `crop`.
 
     Parts to test on are read too, so that a damaged image is found before the training and not
     after it. Raises DataError naming them where they are over the share `max_bad` of a part, or
@@ -57,13 +58,17 @@ def read_pixels(
     small = preprocess is None and _has_small_squares(images.splits["train"])
     chosen = preprocess or _geometry(input_shape, small=small)
     geometries: dict[str, Geometry] = dict.fromkeys(images.splits, chosen)
-    if uncropped:
-        geometries["train"] = Uncropped(chosen)
+    geometries["train"] = stored_to_train(chosen, crop=crop)
     decoded = decode_images(images, geometries, max_bad=max_bad, cache=cache, progress=progress)
     if preprocess is None and (small or len(chosen.mean) == 1):
         mean, std = channel_statistics(decoded["train"].pixels)
         chosen = dataclasses.replace(chosen, mean=mean, std=std)
     return decoded, chosen
+
+
+def stored_to_train(preprocess: Preprocess, *, crop: Crop) -> Geometry:
+    """How images to train on are kept: what an augmentation draws crops from, if it does."""
+    return preprocess if crop == "none" else Uncropped(preprocess, larger=crop == "resized")
 
 
 def channel_statistics(pixels: Pixels) -> tuple[tuple[float, ...], tuple[float, ...]]:

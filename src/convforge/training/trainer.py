@@ -132,7 +132,7 @@ def train(
         decoded, preprocess = read_pixels(
             images,
             input_shape=net.input_shape,
-            uncropped=recipe.augment.crop != "none",
+            crop=recipe.augment.crop,
             preprocess=start_from(net, weights, progress=progress),
             max_bad=max_bad,
             cache=Cache(),
@@ -173,10 +173,8 @@ def _fit_head(
 ) -> dict[str, Any]:
     """Fit the last layer to the frozen rest; what the card says of it, if it can be done."""
     started = time.perf_counter()
-    uncropped = card.recipe["augment"]["crop"] != "none"
-    head = fit_head(
-        net, decoded, preprocess=card.preprocess, uncropped=uncropped, progress=progress
-    )
+    crop = card.recipe["augment"]["crop"]
+    head = fit_head(net, decoded, preprocess=card.preprocess, crop=crop, progress=progress)
     if head is None:
         return {}
     seconds = round(time.perf_counter() - started, 3)
@@ -379,4 +377,4 @@ def _measure(
     if measured is not None:
         measured(Measured(decoded=decoded, logits=logits, evaluations=evaluations))
     summaries = {name: one.summary() for name, one in evaluations.items()}
-    return {"data": survey(decoded, crop=preprocess.crop), **summaries}
+    return {"data": survey(decoded, preprocess=preprocess), **summaries}

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from convforge.files import cache_folder
 from convforge.images.cache import Cache
 from convforge.images.decoding import cache_key
-from convforge.images.stored import take
+from convforge.images.stored import shown, take
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -131,15 +131,9 @@ def _compute(
     for start in range(0, count, BATCH):
         rows = np.arange(start, min(start + BATCH, count))
         stored = take(decoded.pixels, rows)
-        yield from run(preprocess.normalize(np.stack([_centre(i, preprocess) for i in stored])))
+        yield from run(preprocess.normalize(np.stack([shown(i, preprocess) for i in stored])))
         if progress is not None:
             progress(start + len(rows), count, f"running the network over {decoded.part.name}")
-
-
-def _centre(image: NDArray[np.uint8], preprocess: Preprocess) -> NDArray[np.uint8]:
-    top, left = preprocess.crop_offset(height=image.shape[0], width=image.shape[1])
-    height, width = preprocess.crop
-    return image[top : top + height, left : left + width]
 
 
 def _key(images_key: str, trunk: nn.Module, preprocess: Preprocess) -> str:

@@ -41,7 +41,18 @@ def test_help_names_every_command_and_a_first_round(cli):
 
 
 def test_there_are_no_other_commands():
-    assert [command.name for command in app.registered_commands] == list(COMMANDS)
+    assert [command.name for command in app().registered_commands] == list(COMMANDS)
+
+
+def test_a_command_that_is_named_is_imported_alone():
+    code = (
+        "import sys\nfrom convforge.cli.main import run\nrun(['list', '--help'])\n"
+        "print([m for m in sorted(sys.modules) if m.startswith('convforge.cli.')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = done.stdout.splitlines()[-1]
+    assert "convforge.cli.inspect" in imported
+    assert not any(f"convforge.cli.{name}'" in imported for name in ("learn", "ship", "serve"))
 
 
 def test_version_is_the_packages(cli):

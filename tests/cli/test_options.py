@@ -62,7 +62,7 @@ def test_errors_speak_of_options_where_the_command_has_them(message, names, expe
 
 
 def test_every_option_that_an_argument_is_renamed_to_exists():
-    commands = typer.main.get_command(app).commands.values()
+    commands = typer.main.get_command(app()).commands.values()
     assert set(RENAMED.values()) <= {
         name for one in commands for p in one.params for name in p.opts
     }

@@ -60,7 +60,7 @@ def parse_command():
     """(command, its values) of a command line's words; an unknown command or option raises."""
     import typer
 
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(app())
 
     def parse(words):
         context = group.make_context("convforge", list(words), resilient_parsing=True)

@@ -101,7 +101,7 @@ def digits(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     file = str(folder / "digits.safetensors")
     result = CliRunner().invoke(
-        app, ["train", "digits", "-n", "lenet5_relu", "--epochs", "2", "-o", file]
+        app(), ["train", "digits", "-n", "lenet5_relu", "--epochs", "2", "-o", file]
     )
     assert result.exit_code == 0, result.output
     return folder / "digits.run", result.output
@@ -190,7 +190,7 @@ def test_without_matplotlib_a_run_of_the_command_line_ends_well(tmp_path, monkey
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     file = tmp_path / "d.safetensors"
     result = CliRunner().invoke(
-        app, ["train", "digits", "-n", "lenet5_relu", "--epochs", "1", "-o", str(file)]
+        app(), ["train", "digits", "-n", "lenet5_relu", "--epochs", "1", "-o", str(file)]
     )
     assert result.exit_code == 0, result.output
     assert file.exists()

@@ -6,29 +6,19 @@
     130  interrupted with Ctrl-C
     143  ended by SIGTERM, a training after its state was saved
 
-Results go to stdout, everything else to stderr. torch is imported by the commands that need it,
-when they need it.
+Results go to stdout, everything else to stderr. A command is imported when it is called, and
+torch by those that need it, when they need it.
 """
 
+import importlib
 import io
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
-from convforge.cli import (
-    console,
-    explain,
-    export,
-    inspect,
-    learn,
-    measure,
-    scale,
-    serve,
-    ship,
-    study,
-)
+from convforge.cli import console
 from convforge.cli.options import in_options
 from convforge.errors import ConvforgeError, InputError, Interrupted
 from convforge.version import __version__
@@ -52,32 +42,45 @@ EXTRAS = {
     "ziglang": "compile",
 }
 
-app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    epilog="A first round:\n\n"
+# Where each command is: a module of `convforge.cli` and its function.
+COMMANDS = {
+    "train": ("learn", "train"),
+    "evaluate": ("learn", "evaluate"),
+    "predict": ("ship", "predict"),
+    "explain": ("explain", "explain"),
+    "compile": ("ship", "compile_model"),
+    "export": ("export", "export"),
+    "serve": ("serve", "serve"),
+    "benchmark": ("measure", "benchmark"),
+    "scale": ("scale", "scale"),
+    "study": ("study", "study"),
+    "list": ("inspect", "list_networks"),
+    "describe": ("inspect", "describe"),
+}
+FIRST_ROUND = (
+    "A first round:\n\n"
     "convforge train digits --network lenet5_relu\n\n"
     "convforge evaluate digits.safetensors digits\n\n"
     "convforge compile digits.safetensors\n\n"
     "convforge predict digits.so scan.png\n\n"
-    "convforge serve digits.so",
+    "convforge serve digits.so"
 )
-for command, epilog in (
-    (learn.train, learn.TRAIN_EXAMPLES),
-    (learn.evaluate, learn.EVALUATE_EXAMPLES),
-    (ship.predict, ship.PREDICT_EXAMPLES),
-    (explain.explain, explain.EXPLAIN_EXAMPLES),
-    (ship.compile_model, ship.COMPILE_EXAMPLES),
-    (export.export, export.EXPORT_EXAMPLES),
-    (serve.serve, serve.SERVE_EXAMPLES),
-    (measure.benchmark, measure.BENCHMARK_EXAMPLES),
-    (scale.scale, scale.SCALE_EXAMPLES),
-    (study.study, study.STUDY_EXAMPLES),
-    (inspect.list_networks, inspect.LIST_EXAMPLES),
-    (inspect.describe, inspect.DESCRIBE_EXAMPLES),
-):
-    name = command.__name__.partition("_")[0]
-    app.command(name, epilog=epilog, no_args_is_help=name != "list")(command)
+
+
+def app(names: Iterable[str] = COMMANDS) -> typer.Typer:
+    """The command line with these commands; only their modules are imported.
+
+    All of them take two thirds of the time until one that is named alone begins.
+    """
+    commands = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", epilog=FIRST_ROUND)
+    commands.callback()(_convforge)
+    for name in names:
+        place, function = COMMANDS[name]
+        module = importlib.import_module(f"convforge.cli.{place}")
+        epilog = getattr(module, f"{name.upper()}_EXAMPLES")
+        command = commands.command(name, epilog=epilog, no_args_is_help=name != "list")
+        command(getattr(module, function))
+    return commands
 
 
 def main() -> None:
@@ -91,7 +94,8 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and give its exit code; what it raises on purpose becomes a message."""
-    program = typer.main.get_command(app)
+    names = arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS
+    program: Any = typer.main.get_command(app(names))
     try:
         program(list(arguments), prog_name="convforge")
     except SystemExit as done:
@@ -142,7 +146,6 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001  (typer calls it with t
         raise typer.Exit
 
 
-@app.callback()
 def _convforge(
     *,
     version: Annotated[

@@ -35,7 +35,7 @@ def test_commands_and_options_exist(chapter, commands_in, parse_command):
         "serve",
     }
     used = set(re.findall(r"`(--[a-z-]+)", chapter))
-    command = typer.main.get_command(app).commands["serve"]
+    command = typer.main.get_command(app()).commands["serve"]
     known = {option for parameter in command.params for option in parameter.opts}
     assert used - {"--soak"} <= known  # which is the benchmark's
 

@@ -60,8 +60,9 @@ def test_every_reference_leads_somewhere(service):
             place = place[part]
 
 
+@pytest.mark.parametrize("examples", [10, pytest.param(300, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("mode", GenerationMode)
-def test_every_answer_is_as_the_schema_says_and_none_is_a_defect(operations, mode):
+def test_every_answer_is_as_the_schema_says_and_none_is_a_defect(operations, mode, examples):
     checks = [check for check in CHECKS.get_all() if check.__name__ not in LEFT_OUT]
     assert len(checks) > 5
     for operation in operations:
@@ -69,7 +70,7 @@ def test_every_answer_is_as_the_schema_says_and_none_is_a_defect(operations, mod
         if mode is GenerationMode.NEGATIVE and not takes:
             continue  # it takes nothing that could be wrong
 
-        @settings(max_examples=10, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
         @given(case=operation.as_strategy(generation_mode=mode))
         def ask(case):
             case.call_and_validate(checks=checks)

@@ -57,7 +57,7 @@ def glass_blur(x: Pixels, level: tuple[float, int, int], generator: np.random.Ge
     rows, columns = max(0, height - 2 * reach), max(0, width - 2 * reach)
     for _ in range(times):
         moves = generator.integers(-reach, reach, (rows, columns, 2))
-        pixels = pixels[glass_sources((height, width), reach, moves)]
+        pixels = pixels.take(glass_sources((height, width), reach, moves), axis=0)
     return smoothed(pixels.reshape(x.shape) / 255.0, sigma)
 
 
@@ -81,7 +81,7 @@ def glass_sources(size: tuple[int, int], reach: int, moves: NDArray[np.int64]) -
     node[:count] += count
     source = taken.ravel()
     node[own] = np.where(visited[source] & (source > own), source, source + count)
-    while not np.array_equal(further := node[node], node):
+    while not np.array_equal(further := node.take(node), node):
         node = further
     return node[:count] - count
 

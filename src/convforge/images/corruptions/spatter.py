@@ -101,7 +101,7 @@ def distances(points: NDArray[np.bool_]) -> Plane:
     found = np.full(points.shape, float(far))
     for down in range(-_FAR, _FAR + 1):
         rows = padded[far + down : far + down + height]
-        np.minimum(found, _CHAMFER[abs(down)][rows], out=found)
+        np.minimum(found, _CHAMFER[abs(down)].take(rows), out=found)
     return found
 
 

@@ -4,10 +4,11 @@ Hendrycks and Dietterich 2019, Benchmarking neural network robustness to common 
 perturbations, ICLR, section 4.1, with the constants that their data set of 224-px images was made
 with; eighteen of its nineteen. Frost is not there: it lays photographs of ice over the image, which
 cannot be shipped. As there, an image is corrupted at the size that the network's preprocessing
-resizes it to, so that a severity is the same for images of every size.
+resizes it to, so that a severity is the same for images of every size. What the constants measure
+in pixels stays as many at another size than 224; elastic's are shares of the shorter side.
 
-numpy and Pillow alone. Each function says where it deviates from theirs; given the same draws, the
-others do as theirs to the rounding of a pixel (docs/training.md has what was measured).
+numpy and Pillow alone. Given the same draws, each does as their code does, but for rounding and
+what its function says (docs/training.md has what was measured).
 """
 
 from __future__ import annotations

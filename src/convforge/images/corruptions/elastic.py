@@ -71,4 +71,5 @@ def _sampled(x: Pixels, rows: Plane, columns: Plane, *, corner: int) -> Pixels:
 def _mirrored(places: Plane, size: int, corner: int) -> NDArray[np.intp]:
     period = max(1, 2 * (size - corner))
     within = places - period * np.floor(places / period)
-    return np.minimum(within, period - 1 + corner - within).astype(np.intp)
+    folded: Plane = np.minimum(within, period - 1 + corner - within)
+    return folded.astype(np.intp)

@@ -219,7 +219,7 @@ def evaluate(
     ] = None,
     corrupt: Annotated[
         str | None,
-        typer.Option(help="Measure on corrupted images too: names, or all.", metavar="NAME,..."),
+        typer.Option(help="Measure on corrupted images too: fog,snow or all.", metavar="NAME,..."),
     ] = None,
     severity: Annotated[int, typer.Option(help="Of the corruptions.", min=1, max=5)] = 3,
     report: Annotated[

@@ -151,6 +151,7 @@ def test_one_image_a_class_and_missing_parts_give_a_page(tmp_path, parts):
     reader = needs_nothing(page)
     assert ("No images were held out" in page) == (len(parts) == 1)
     assert ("Calibration" in reader.words) == (len(parts) == 2)
+    assert ("The loss of val is the cross-entropy" in page) == ("val" in parts)
     assert (f"{parts[-1]}, scaled" in reader.words) == ("val" in parts)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from convforge.calibration import cross_entropy
 from convforge.classifier import evaluation_mode
 from convforge.images.stored import take
 from convforge.training.distributed import ALONE, Team
@@ -41,6 +42,19 @@ class Measured:
     evaluations: Mapping[str, Evaluation]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Validated:
+    """How a network does on a part between two epochs.
+
+    `top1` is the share of right answers, of all images; `loss` the mean cross-entropy of the logits
+    of those that could be decoded, without label smoothing. It is None where there are none, or a
+    logit is not finite.
+    """
+
+    top1: float
+    loss: float | None = None
+
+
 @torch.no_grad()
 def logits_of(
     net: ConvNet, decoded: Decoded, *, preprocess: Preprocess, team: Team = ALONE
@@ -61,6 +75,21 @@ def right_answers(
     net: ConvNet, decoded: Decoded, *, preprocess: Preprocess, team: Team = ALONE
 ) -> NDArray[np.bool_]:
     """Whether each image of a part is answered right, those last that could not be decoded: not."""
+    return _right(logits_of(net, decoded, preprocess=preprocess, team=team), decoded)
+
+
+def validated(
+    net: ConvNet, decoded: Decoded, *, preprocess: Preprocess, team: Team = ALONE
+) -> Validated:
+    """Both figures of one pass of the network over a part."""
     logits = logits_of(net, decoded, preprocess=preprocess, team=team)
+    known = len(logits) > 0 and bool(np.isfinite(logits).all())
+    return Validated(
+        top1=float(_right(logits, decoded).mean()),
+        loss=cross_entropy(logits, decoded.part.labels) if known else None,
+    )
+
+
+def _right(logits: NDArray[np.float32], decoded: Decoded) -> NDArray[np.bool_]:
     right = logits.argmax(1) == decoded.part.labels
     return np.concatenate([right, np.zeros(len(decoded.bad), bool)])

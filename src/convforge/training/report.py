@@ -47,6 +47,12 @@ if TYPE_CHECKING:
 
 PACKAGES = ("numpy", "pillow", "safetensors", "scikit-learn", "torch", "torchvision")
 
+LOSSES = (
+    "The loss of val is the cross-entropy without label smoothing, of the images that can be "
+    "decoded, after an epoch; that of train is what is learnt from, with the recipe's smoothing "
+    "and augmentation, while the network still changes."
+)
+
 
 def save_report(folder: Path, card: Card, measured: Measured) -> Path:
     """Write `report.html` into a run's folder, which is made; curves are of the log there.
@@ -112,7 +118,8 @@ def _head(card: Card, measured: Measured, found: Calibrated | None, *, title: st
 def _curves(history: Sequence[Mapping[str, float]]) -> str:
     if not history:
         return ""
-    return f'<h2>Curves</h2><div class="panels">{"".join(curves_svg(history))}</div>'
+    panels = f'<h2>Curves</h2><div class="panels">{"".join(curves_svg(history))}</div>'
+    return panels + (f"<p>{LOSSES}</p>" if any("val_loss" in row for row in history) else "")
 
 
 def _data(card: Card, measured: Measured) -> str:

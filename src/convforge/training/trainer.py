@@ -33,7 +33,13 @@ from convforge.training.journal import Earlier, open_journal
 from convforge.training.learner import Learner, check_batch
 from convforge.training.limit import Limit
 from convforge.training.machine import Machine, fast_kernels
-from convforge.training.measuring import Measured, logits_of, right_answers
+from convforge.training.measuring import (
+    Measured,
+    Validated,
+    logits_of,
+    right_answers,
+    validated,
+)
 from convforge.training.pixels import read_pixels
 from convforge.training.recipe import Recipe
 from convforge.training.recipes import find_recipe
@@ -196,6 +202,9 @@ def _fit(
     """
     head = {name: tensor.clone() for name, tensor in learner.net.state_dict().items()}
 
+    def validate(net: ConvNet) -> Validated:
+        return validated(net, decoded["val"], preprocess=card.preprocess, team=learner.team)
+
     def right(net: ConvNet) -> NDArray[np.bool_]:
         return right_answers(net, decoded["val"], preprocess=card.preprocess, team=learner.team)
 
@@ -214,7 +223,7 @@ def _fit(
             learner,
             decoded["train"].pixels,
             decoded["train"].part.labels,
-            validate=(lambda net: float(right(net).mean())) if "val" in decoded else None,
+            validate=validate if "val" in decoded else None,
             journal=journal,
             limit=limit,
             progress=progress,

@@ -237,6 +237,17 @@ def test_a_state_from_before_the_loss_on_val_goes_on_and_has_an_empty_column(tmp
     assert all(row["val_loss"] > 0 for row in new)
 
 
+def test_the_cost_of_a_run_that_went_on_has_the_steps_and_seconds_of_all_commands(tmp_path):
+    recipe, kept = small(Recipe()), []
+    with pytest.raises(Killed):
+        run("resnet20", recipe, folder=tmp_path, kill_at=8)
+    before = load_state(states(tmp_path)[-1])[1]
+    run("resnet20", recipe, folder=tmp_path, measured=kept.append)
+    loop = kept[0].cost.loop
+    assert (loop.steps, loop.images, loop.continued) == (9, 72, True)
+    assert loop.seconds > before.seconds > 0
+
+
 def test_the_seconds_of_an_epoch_are_those_at_its_end(tmp_path):
     recipe = dataclasses.replace(small(Recipe()), batch_size=24)  # an epoch is one step
     run("resnet20", recipe, folder=tmp_path, epochs=2)

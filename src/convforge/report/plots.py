@@ -70,7 +70,7 @@ def _curve_svg(
     if "accuracy" in series:
         axes.yaxis.set_major_formatter(percent)
     if "accuracy" in series or len(axes.lines) > 1:
-        axes.legend(loc="lower right" if "accuracy" in series else "upper right")
+        axes.legend(loc="lower right" if "accuracy" in series else "best")
     return to_svg(figure, label=f"{title} over the epochs")
 
 

@@ -14,7 +14,6 @@ import dataclasses
 import hashlib
 import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import torch
@@ -28,6 +27,7 @@ from convforge.training.threads import ONE_THREAD_FLOPS, step_flops
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from convforge.training.recipe import Recipe
     from convforge.training.trial import Trial

@@ -15,13 +15,12 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from convforge.benchmark.measurement import machine
 from convforge.evaluation import wilson_interval
 from convforge.training.trainer import train
 from convforge.version import __version__
@@ -57,22 +56,13 @@ def measure(network: str) -> dict[str, Any]:
         "seconds": wall,
         "processor_seconds": processor,
         "recipe": {**classifier.card.recipe, "seed": list(SPLITS)},
-        "machine": processor_name(),
+        "machine": machine(),
         "load_average": round(os.getloadavg()[0], 1),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "convforge": __version__,
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }
-
-
-def processor_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{len(names)} x {names[0]}" if names else platform.processor()
 
 
 if __name__ == "__main__":

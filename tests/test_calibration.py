@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from convforge.calibration import BINS, COOLEST, calibrate, fit_temperature
+from convforge.calibration import BINS, COOLEST, calibrate, cross_entropy, fit_temperature
 from convforge.errors import InputError
 
 
@@ -40,6 +40,7 @@ def test_error_and_likelihood_are_those_of_the_definition(bins):
     ece, nll, counts = direct(logits, labels, bins)
     assert found.ece == pytest.approx(ece, abs=1e-7)
     assert found.nll == pytest.approx(nll, abs=1e-9)
+    assert cross_entropy(logits, labels) == found.nll
     assert [one.count for one in found.bins] == counts
 
 

@@ -114,6 +114,12 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> T
     )
 
 
+def cross_entropy(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """Mean of -log softmax(logits)[label], in nats. Takes and raises what `calibrate` does."""
+    _check(logits, labels)
+    return _likelihood(logits, labels)(1.0)
+
+
 def _check(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
     if logits.ndim != 2 or logits.shape[:1] != labels.shape or logits.size == 0:
         raise InputError(

@@ -6,7 +6,14 @@ from convforge.calibration import calibrate
 from convforge.report.plots import curves_svg, reliability_svg
 
 HISTORY = [
-    {"epoch": k, "loss": 1 / k, "accuracy": 1 - 1 / k, "learning_rate": 0.1, "val_top1": 0.5}
+    {
+        "epoch": k,
+        "loss": 1 / k,
+        "accuracy": 1 - 1 / k,
+        "learning_rate": 0.1,
+        "val_top1": 0.5,
+        "val_loss": 2 / k,
+    }
     for k in (1, 2, 3)
 ]
 
@@ -32,6 +39,15 @@ def test_the_same_figures_give_the_same_drawing_and_every_reference_is_there():
 
 
 def test_without_val_no_curve_of_it_is_named():
-    without = [{k: v for k, v in row.items() if k != "val_top1"} for row in HISTORY]
-    assert ">val<" in "".join(curves_svg(HISTORY))
-    assert ">val<" not in "".join(curves_svg(without))
+    without = [{k: v for k, v in row.items() if k[:3] != "val"} for row in HISTORY]
+    assert [svg.count(">val<") for svg in curves_svg(HISTORY)] == [1, 1, 0]
+    assert [svg.count(">val<") for svg in curves_svg(without)] == [0, 0, 0]
+    assert [svg.count(">train, augmented<") for svg in curves_svg(without)] == [0, 1, 0]
+
+
+def test_epochs_of_an_old_state_have_no_point_of_the_loss_on_val():
+    old = [{k: v for k, v in row.items() if k != "val_loss"} for row in HISTORY[:2]]
+    loss, right, _ = curves_svg([*old, HISTORY[2]])
+    assert loss != curves_svg(HISTORY)[0]
+    assert ">val<" in loss
+    assert right == curves_svg(HISTORY)[1]

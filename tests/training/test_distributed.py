@@ -12,17 +12,36 @@ import numpy as np
 import pytest
 import torch
 
+from convforge.classifier import Classifier
 from convforge.training.distributed import ALONE, Team, join
+from convforge.training.trainer import train
 
 WORKER = Path(__file__).with_name("team_worker.py")
 
 
-def run_team(size, *arguments, limit=120):
-    """Start `size` processes of the worker as torchrun would; wait for all."""
+# On the path of every process as `sitecustomize`: notes which puts the classifier's file in place.
+WATCH = """
+import os, sys
+
+def watch(event, given):
+    if event == "os.rename" and os.path.basename(given[1]) == "team.safetensors":
+        with open("written", "a") as file:
+            file.write(os.environ["RANK"])
+
+sys.addaudithook(watch)
+"""
+PLAIN = "epochs: 1\nbatch_size: 449\nlearning_rate: 0.01\naugment: {shift: 0}\n"
+
+
+def free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    place = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        return str(free.getsockname()[1])
+
+
+def run_team(size, *arguments, limit=120):
+    """Start `size` processes of the worker as torchrun would; wait for all."""
+    place = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
     processes = [
         subprocess.Popen(
             [sys.executable, str(WORKER), *map(str, arguments)],
@@ -83,3 +102,40 @@ def test_a_team_that_sees_different_images_is_refused_in_every_process(tmp_path)
         said = (tmp_path / f"said{rank}").read_text()
         assert "have not all the same images and the same state to go on from" in said
     assert list((tmp_path / "run").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_command_by_torchrun_learns_as_one_process_does_writes_once_and_speaks_once(tmp_path):
+    """Three steps of 449 digits, not augmented, since each process draws its own."""
+    (tmp_path / "plain.yaml").write_text(PLAIN)
+    (tmp_path / "sitecustomize.py").write_text(WATCH)
+    paths = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    team = ["--nproc-per-node", "2", "--master-addr", "127.0.0.1", "--master-port", free_port()]
+    work = ["train", "digits", "-n", "lenet5_relu", "--recipe", "plain.yaml"]
+    words = ["torch.distributed.run", *team, "-m", "convforge", *work, "-o", "team.safetensors"]
+    found = subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    assert (tmp_path / "written").read_text() == "0"
+    for said in (
+        "lenet5_relu on digits",
+        "test: ",
+        "saved as team.safetensors",
+        "report: team.run",
+    ):
+        assert found.stdout.count(said) == 1, found.stdout
+    assert "2 processes of 1" in (tmp_path / "team.run" / "report.html").read_text()
+    one = train("digits", network="lenet5_relu", recipe=tmp_path / "plain.yaml")
+    both = Classifier.load(tmp_path / "team.safetensors")
+    assert both.card.metrics["train"]["count"] == one.card.metrics["train"]["count"] == 3 * 449
+    assert both.card.metrics["test"]["count"] == 450
+    learnt = both.net.state_dict()
+    for name, value in one.net.state_dict().items():
+        torch.testing.assert_close(learnt[name], value, rtol=1e-4, atol=1e-6, msg=name)

@@ -17,6 +17,7 @@ from convforge.training.distributed import Team
 from convforge.training.fitting import fit
 from convforge.training.learner import Learner
 from convforge.training.limit import Costs, Limit
+from convforge.training.measuring import Validated
 from convforge.training.recipe import Recipe
 
 PREPROCESS = Preprocess(resize=(6, 6), crop=(6, 6), mean=(100.0,), std=(50.0,))
@@ -189,6 +190,16 @@ def test_a_network_that_stays_at_chance_is_told():
     assert "has learnt nothing" in course.warning
 
 
+def test_a_row_has_both_figures_of_val_where_they_are_known_and_none_without_val():
+    found = iter([Validated(top1=0.5, loss=1.25), Validated(top1=0.25)])
+    recipe = Recipe(epochs=2, batch_size=8)
+    both, one = run(Recorder(), *striped(24), recipe, validate=lambda _: next(found)).history
+    assert (both["val_top1"], both["val_loss"]) == (0.5, 1.25)
+    assert (one["val_top1"], "val_loss" in one) == (0.25, False)
+    rows = run(Recorder(), *striped(24), recipe).history
+    assert all(name[:3] != "val" for row in rows for name in row)
+
+
 # ------------------------------------------------------------------------------- with a time limit
 
 
@@ -218,7 +229,9 @@ def test_a_last_epoch_that_is_cut_off_is_validated_and_may_be_the_best():
     net = Recorder(slow_from=12)
     scores = iter(range(100))
     recipe = Recipe(epochs=10, batch_size=8)
-    course = limited(net, recipe, seconds=33.0, validate=lambda _: next(scores) / 100)
+    course = limited(
+        net, recipe, seconds=33.0, validate=lambda _: Validated(top1=next(scores) / 100)
+    )
     assert course.step % 3
     assert course.best == {"epoch": 8, "top1": 0.07}
     assert [row["step"] for row in course.history] == [3, 6, 9, 12, 15, 18, 21, course.step]

@@ -26,7 +26,7 @@ from convforge.training.learner import Learner
 from convforge.training.log import read_log
 from convforge.training.recipe import Recipe
 from convforge.training.recipes import find_recipe
-from convforge.training.state import states
+from convforge.training.state import load_state, save_state, states
 from convforge.training.trainer import train
 
 ROOT = Path(__file__).parents[2]
@@ -221,6 +221,31 @@ def test_log_and_recipe_lie_beside_the_states(tmp_path):
     assert all(0 <= float(row["val_top1"]) <= 1 for row in rows)
     written = find_recipe("mobilenet_v2", tmp_path / "new" / "recipe.json")
     assert written == Recipe.from_json({**recipe.to_json(), "epochs": 3})
+
+
+def test_a_state_from_before_the_loss_on_val_goes_on_and_has_an_empty_column(tmp_path):
+    recipe = small(RECIPES["average, dropout, mixing, small images, validation"][1])
+    with pytest.raises(Killed):
+        run("mobilenet_v2", recipe, folder=tmp_path, kill_at=4)
+    tensors, course, identity = load_state(states(tmp_path)[-1])
+    del course.history[0]["val_loss"]
+    save_state(tmp_path, tensors, course=course, identity=identity)
+    again = run("mobilenet_v2", recipe, folder=tmp_path)
+    assert equal(again, run("mobilenet_v2", recipe))
+    old, *new = read_log(tmp_path)
+    assert "val_loss" not in old
+    assert all(row["val_loss"] > 0 for row in new)
+
+
+def test_the_cost_of_a_run_that_went_on_has_the_steps_and_seconds_of_all_commands(tmp_path):
+    recipe, kept = small(Recipe()), []
+    with pytest.raises(Killed):
+        run("resnet20", recipe, folder=tmp_path, kill_at=8)
+    before = load_state(states(tmp_path)[-1])[1]
+    run("resnet20", recipe, folder=tmp_path, measured=kept.append)
+    loop = kept[0].cost.loop
+    assert (loop.steps, loop.images, loop.continued) == (9, 72, True)
+    assert loop.seconds > before.seconds > 0
 
 
 def test_the_seconds_of_an_epoch_are_those_at_its_end(tmp_path):

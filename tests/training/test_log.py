@@ -8,7 +8,7 @@ from convforge.training.log import COLUMNS, read_log, write_log
 
 
 def test_every_epoch_has_a_row_and_what_is_not_known_is_empty(tmp_path):
-    row = dict.fromkeys(COLUMNS[:-1], 1 / 3)
+    row = dict.fromkeys(COLUMNS[:-2], 1 / 3)
     write_log(tmp_path, [{"epoch": 9}])
     write_log(tmp_path, [{**row, "epoch": 1}, {**row, "epoch": 2, "val_top1": 0.5}])
     with (tmp_path / "log.csv").open(newline="") as file:
@@ -18,6 +18,12 @@ def test_every_epoch_has_a_row_and_what_is_not_known_is_empty(tmp_path):
     assert (first["val_top1"], second["val_top1"]) == ("", "0.5")
     assert float(first["loss"]) == 1 / 3
     assert read_log(tmp_path) == [{**row, "epoch": 1}, {**row, "epoch": 2, "val_top1": 0.5}]
+
+
+def test_rows_of_a_state_without_the_loss_on_val_leave_its_column_empty(tmp_path):
+    write_log(tmp_path, [{"epoch": 1, "val_top1": 0.5}, {"epoch": 2, "val_loss": 0.25}])
+    assert (tmp_path / "log.csv").read_text().splitlines()[1:] == ["1,,,,,,0.5,", "2,,,,,,,0.25"]
+    assert read_log(tmp_path) == [{"epoch": 1, "val_top1": 0.5}, {"epoch": 2, "val_loss": 0.25}]
 
 
 def test_a_run_with_another_end_has_it_in_a_column_more(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from convforge.images.dataset import Split
 from convforge.images.decoding import Bad, Decoded
@@ -12,7 +13,7 @@ from convforge.images.preprocess import Preprocess
 from convforge.networks.catalog import create
 from convforge.training import measuring
 from convforge.training.distributed import Team
-from convforge.training.measuring import logits_of, right_answers
+from convforge.training.measuring import Validated, logits_of, right_answers, validated
 
 PREPROCESS = Preprocess(resize=(32, 32), crop=(32, 32), mean=(120.0,), std=(60.0,))
 
@@ -61,3 +62,25 @@ def test_a_bad_image_is_a_wrong_answer(net, decoded):
     found = right_answers(net, bad, preprocess=PREPROCESS)
     assert right_answers(net, decoded, preprocess=PREPROCESS).sum() == right
     assert (len(found), found.sum(), found[10:].any()) == (20, right, False)
+
+
+def test_one_pass_gives_top1_of_all_and_the_loss_of_those_that_could_be_decoded(net, decoded):
+    passes = []
+    net.register_forward_hook(lambda *_: passes.append(1))
+    bad = Decoded(part=decoded.part, pixels=decoded.pixels, bad=(Bad("x", 0, "cut"),) * 10)
+    found = validated(net, bad, preprocess=PREPROCESS)
+    assert len(passes) == 1
+    logits = torch.from_numpy(logits_of(net, decoded, preprocess=PREPROCESS))
+    expected = F.cross_entropy(logits.double(), torch.arange(10)).item()
+    assert found.loss == pytest.approx(expected, rel=1e-12)
+    assert found.loss == validated(net, decoded, preprocess=PREPROCESS).loss
+    assert found.top1 == right_answers(net, bad, preprocess=PREPROCESS).mean()
+
+
+def test_without_an_image_or_a_finite_logit_no_loss_is_known(net, decoded):
+    none = Split(name="val", names=(), labels=np.empty(0, np.int64), read=decoded.part.read)
+    bad = Decoded(part=none, pixels=decoded.pixels[:0], bad=(Bad("x", 0, "cut"),))
+    assert validated(net, bad, preprocess=PREPROCESS) == Validated(top1=0.0)
+    torch.nn.init.constant_(net.head[-1].bias[3:4], torch.inf)
+    found = validated(net, decoded, preprocess=PREPROCESS)
+    assert found == Validated(top1=0.1)

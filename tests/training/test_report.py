@@ -8,6 +8,7 @@ import itertools
 import re
 import sys
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 
 import numpy as np
@@ -19,6 +20,7 @@ from convforge.cli.main import app
 from convforge.errors import OutputError, PackageError
 from convforge.images.dataset import Images, Split
 from convforge.report.sections import MATRIX_CLASSES
+from convforge.training.log import read_log
 from convforge.training.report import report_html, save_report
 from convforge.training.trainer import train
 
@@ -88,6 +90,13 @@ def run(data, folder, *, epochs=1):
     return classifier.card, kept[0], save_report(folder, classifier.card, kept[0]).read_text()
 
 
+def rows_of(page):
+    """{first cell: second cell} of the table below "Time and cost"."""
+    table = page[page.index("Time and cost") :].partition("</table>")[0]
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in table.split("</tr>")]
+    return {unescape(row[0]): unescape(row[1]) for row in rows if row}
+
+
 def needs_nothing(page):
     assert not re.search(r"https?:|<script|<link|<iframe|@import|url\((?!#)|src=\"(?!data:)", page)
     assert not re.search(r"href=\"(?!#)", page)
@@ -145,12 +154,51 @@ def test_with_val_a_temperature_is_found_and_shown(tmp_path):
     assert {"test, as it is", "val, as it is", "val, scaled", "test, scaled"} <= set(words)
 
 
+def test_time_and_cost_are_those_that_were_measured(tmp_path):
+    folder = tmp_path / "x.run"
+    card, measured, page = run(
+        images(classes="ab", parts=["train", "val"], each=8), folder, epochs=2
+    )
+    cost, shown = measured.cost, rows_of(page)
+    assert (cost.loop.steps, cost.loop.images, cost.loop.continued) == (2, 32, False)
+    assert cost.loop.seconds == pytest.approx(read_log(folder)[-1]["seconds"], abs=1e-3)
+    assert shown["all"] == f"{card.metrics['seconds']:,.1f} s"
+    assert shown["training"] == f"{cost.loop.seconds:,.1f} s"
+    assert shown["images"] == "32"
+    assert shown["images a second"] == f"{32 / cost.loop.seconds:,.0f}"
+    assert (shown["parameters"], shown["multiply-adds"]) == ("61,026", "415,848")
+    assert shown["multiply-adds in all"].split() == ["3.99", "x", "10⁷"]  # 3 x 415,848 x 32
+    assert shown["processor"] == cost.processor
+    assert (shown["threads"], shown["cores busy"]) == ("1", f"{cost.loop.busy:.2f}")
+
+
+def test_time_and_cost_of_a_team_on_gpus_that_went_on_and_of_the_last_layer_alone(tmp_path):
+    card, measured, page = run(images(classes="ab", parts=["train", "val"]), tmp_path / "x.run")
+    loop = replace(measured.cost.loop, continued=True)
+    cost = replace(measured.cost, gpu="<GPU>", processes=2, threads=3, processor="", loop=loop)
+    page = report_html(card, replace(measured, cost=cost), history=[])
+    shown = rows_of(page)
+    assert (shown["GPU"], shown["threads"], "processor" in shown) == (
+        "<GPU>",
+        "2 processes of 3",
+        False,
+    )
+    assert "all, of this command" in shown
+    assert "validation and saving included, earlier commands too" in page
+    assert "of the first process" in page
+    head = replace(card, metrics={**card.metrics, "head": {"seconds": 4.25}})
+    shown = rows_of(report_html(head, replace(measured, cost=replace(cost, loop=None)), history=[]))
+    assert shown["last layer"] == "4.2 s"
+    assert not {"training", "images", "multiply-adds in all", "cores busy"} & set(shown)
+
+
 @pytest.mark.parametrize("parts", [["train"], ["train", "val"], ["train", "test"]])
 def test_one_image_a_class_and_missing_parts_give_a_page(tmp_path, parts):
     _, _, page = run(images(classes="ab", parts=parts, each=1), tmp_path / "x.run")
     reader = needs_nothing(page)
     assert ("No images were held out" in page) == (len(parts) == 1)
     assert ("Calibration" in reader.words) == (len(parts) == 2)
+    assert ("The loss of val is the cross-entropy" in page) == ("val" in parts)
     assert (f"{parts[-1]}, scaled" in reader.words) == ("val" in parts)
 
 

@@ -24,14 +24,6 @@ def test_the_operations_of_a_step_are_six_times_the_macs_of_its_images():
     assert step_flops(create("lenet5_relu"), batch_size=64) == 6 * 64 * LENET5_RELU_MACS
 
 
-def test_counting_leaves_the_network_as_it_was():
-    net = create("lenet5_relu").train()
-    net.head.eval()
-    modes = [module.training for module in net.modules()]
-    step_flops(net, batch_size=1)
-    assert [module.training for module in net.modules()] == modes
-
-
 @pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize(("share", "threads"), [(0.99, 1), (1.01, 2)])
 def test_a_step_below_the_limit_has_one_thread_and_a_larger_one_all(share, threads):

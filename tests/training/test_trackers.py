@@ -16,8 +16,8 @@ from convforge.training.trackers import TensorBoard
 
 RECORD = {"network": "lenet5", "recipe": {"epochs": 2, "augment": {"flip": True}}}
 ROWS = [
-    {"epoch": 1, "step": 5, "seconds": 0.5, "loss": 1.25, "val_top1": 0.5},
-    {"epoch": 2, "step": 10, "seconds": 1.0, "loss": 0.75, "val_top1": 0.625},
+    {"epoch": 1, "step": 5, "seconds": 0.5, "loss": 1.25, "val_top1": 0.5},  # of an old state
+    {"epoch": 2, "step": 10, "seconds": 1.0, "loss": 0.75, "val_top1": 0.625, "val_loss": 0.5},
 ]
 
 
@@ -55,6 +55,7 @@ def test_tensorboard_has_a_curve_a_column_and_the_figures_of_the_end(tmp_path):
         "seconds": [(5, 0.5), (10, 1.0)],
         "loss": [(5, 1.25), (10, 0.75)],
         "val_top1": [(5, 0.5), (10, 0.625)],
+        "val_loss": [(10, 0.5)],
         "test/top1": [(10, 0.875)],
     }
     assert texts == ["run/text_summary"]

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from convforge.calibration import cross_entropy
 from convforge.classifier import Classifier
 from convforge.errors import DataError, NetworkError, RecipeError, WeightsError
 from convforge.evaluation import evaluate
@@ -17,6 +18,7 @@ from convforge.images.augment import Augment
 from convforge.images.preprocess import Preprocess
 from convforge.pretrained import load_pretrained
 from convforge.training import trainer
+from convforge.training.log import read_log
 from convforge.training.recipe import Recipe
 from convforge.training.recipes import default_recipe
 from convforge.training.trainer import train
@@ -130,6 +132,18 @@ def test_a_folder_of_colour_images_is_learnt_and_measured_on_both_held_out_parts
     assert (card.metrics["val"]["count"], card.metrics["test"]["count"]) == (6, 8)
     assert card.metrics["val"]["top1"] == card.metrics["test"]["top1"] == 1
     assert classifier.predict(folder / "test" / "red" / "0.png")[0].label == "red"
+
+
+def test_the_loss_on_val_is_without_smoothing_that_of_the_network_that_is_kept(
+    folder, tmp_path_factory
+):
+    kept, run = [], tmp_path_factory.mktemp("val") / "x.run"
+    recipe = Recipe(epochs=2, batch_size=8, learning_rate=0.003, label_smoothing=0.5)
+    card = train(folder, network="lenet5", recipe=recipe, folder=run, measured=kept.append).card
+    row = read_log(run)[card.metrics["best"]["epoch"] - 1]
+    logits, labels = kept[0].logits["val"], kept[0].decoded["val"].part.labels
+    assert row["val_top1"] == card.metrics["val"]["top1"]
+    assert row["val_loss"] == cross_entropy(logits, labels)
 
 
 def test_another_input_size_is_that_of_network_and_preprocessing():

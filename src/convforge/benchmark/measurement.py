@@ -8,7 +8,6 @@ is the self-test's: numbers from -1 to 1.
 from __future__ import annotations
 
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -26,6 +25,7 @@ from convforge.compiler.compilation import compile as compile_model
 from convforge.compiler.ir.reference import evaluate
 from convforge.compiler.models import Model, read_model
 from convforge.errors import InputError, PackageError, UnsupportedError
+from convforge.processors import processor_name
 from convforge.seal import is_sealed
 
 if TYPE_CHECKING:
@@ -173,12 +173,7 @@ def _artifact(model: Compilable) -> Path | None:
 
 def machine() -> str:
     """Number and name of the processors."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{os.cpu_count()} x {names[0] if names else platform.processor()}"
+    return f"{os.cpu_count()} x {processor_name()}"
 
 
 def _prepare(

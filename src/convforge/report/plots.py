@@ -69,13 +69,14 @@ def _curve_svg(
             axes.plot(x, y, color=colour, label=label, marker=marker, markersize=3)
     if "accuracy" in series:
         axes.yaxis.set_major_formatter(percent)
-        axes.legend(loc="lower right")
+    if "accuracy" in series or len(axes.lines) > 1:
+        axes.legend(loc="lower right" if "accuracy" in series else "best")
     return to_svg(figure, label=f"{title} over the epochs")
 
 
 # Title of a panel: column of the log → its name there, colour.
 PANELS = {
-    "loss": {"loss": ("loss", ACCENT)},
+    "loss": {"loss": ("train, augmented", ACCENT), "val_loss": ("val", WARM)},
     "right answers": {"accuracy": ("train, augmented", ACCENT), "val_top1": ("val", WARM)},
     "learning rate": {"learning_rate": ("rate", SOFT)},
 }

@@ -25,7 +25,7 @@ from convforge.training.allocation import kept_memory
 from convforge.training.fitting import fit
 from convforge.training.learner import Learner
 from convforge.training.machine import fast_kernels
-from convforge.training.measuring import right_answers
+from convforge.training.measuring import Validated, right_answers
 from convforge.training.pixels import read_pixels
 from convforge.training.selection import choose_machine, find_device
 from convforge.training.threads import suitable_threads
@@ -265,10 +265,10 @@ def _fit(
     ends: list[dict[str, float]] = []
     started = time.perf_counter()
 
-    def validate(net: ConvNet) -> float:
+    def validate(net: ConvNet) -> Validated:
         seconds = time.perf_counter() - started
         ends.append({"test_error": wrong_share(net, pool), "seconds": seconds})
-        return 0.0  # of equals the latest is kept: the weights of the last epoch
+        return Validated(top1=0.0)  # of equals the latest is kept: the weights of the last epoch
 
     train = pool.decoded["train"]
     try:

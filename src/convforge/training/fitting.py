@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from convforge.networks.contract import ConvNet
     from convforge.training.journal import Journal
     from convforge.training.limit import Limit
+    from convforge.training.measuring import Validated
     from convforge.training.recipe import Recipe
 
 _AHEAD = 8  # batches that are prepared while a GPU learns from another
@@ -40,16 +41,16 @@ def fit(
     pixels: Pixels,
     labels: NDArray[np.int64],
     *,
-    validate: Callable[[ConvNet], float] | None = None,
+    validate: Callable[[ConvNet], Validated] | None = None,
     journal: Journal | None = None,
     limit: Limit | None = None,
     progress: Progress | None = None,
 ) -> Course:
     """Train on stored images uint8 [h, w, C] with labels int64 [N]; the learner's net is changed.
 
-    `validate` gives the accuracy of the network after an epoch; the best one, the latest of equals,
-    is what is left in the end. `journal` keeps the run, and has where it goes on. `limit` may end
-    the run before the recipe does. `progress` is called after every step.
+    `validate` says how the network does after an epoch; the one with the best accuracy, the latest
+    of equals, is what is left in the end. `journal` keeps the run, and has where it goes on.
+    `limit` may end the run before the recipe does. `progress` is called after every step.
 
     The same images, labels, learner and changes by a limit give the same weights to the bit,
     whether the run was interrupted or not. Raises RecipeError where the loss diverges, Interrupted
@@ -169,7 +170,7 @@ def _end_epoch(
     *,
     learner: Learner,
     pace: Pace,
-    validate: Callable[[ConvNet], float] | None,
+    validate: Callable[[ConvNet], Validated] | None,
 ) -> None:
     """Validate, keep the best, and write the epoch's row into the history."""
     row = {
@@ -184,8 +185,11 @@ def _end_epoch(
     if validate is not None:
         learner.team.share_buffers(learner.net)
         with learner.averaged() as net:
-            row["val_top1"] = top1 = validate(net)
+            found = validate(net)
         learner.net.train()
+        row["val_top1"] = top1 = found.top1
+        if found.loss is not None:
+            row["val_loss"] = found.loss
         if not course.best or top1 >= course.best["top1"]:
             course.best = {"epoch": row["epoch"], "top1": top1}
             learner.keep_best()

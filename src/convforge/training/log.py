@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-COLUMNS = ("epoch", "step", "seconds", "learning_rate", "loss", "accuracy", "val_top1")
+COLUMNS = ("epoch", "step", "seconds", "learning_rate", "loss", "accuracy", "val_top1", "val_loss")
 END = "end"
 
 
 def write_log(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
     """Write `log.csv` in one piece; a column without a value in an epoch stays empty there.
+
+    So does `val_loss` in epochs of a state that was written before there was one.
 
     A run that a time limit has given another end has the step that it ends with in a column more.
     """

@@ -1,6 +1,6 @@
 """The report of a training run: `report.html` in the run's folder, a page that needs nothing else.
 
-how good → curves → confusion → classes → calibration → mistakes → data → recipe → run
+how good → curves → confusion → classes → calibration → mistakes → data → cost → recipe → run
 
 Everything but the first line is of the part "test", of "val" where there is none. All names are
 escaped.
@@ -43,9 +43,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from convforge.card import Card
+    from convforge.training.cost import Cost, Loop
     from convforge.training.measuring import Measured
 
 PACKAGES = ("numpy", "pillow", "safetensors", "scikit-learn", "torch", "torchvision")
+
+RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+LOSSES = (
+    "The loss of val is the cross-entropy without label smoothing, of the images that can be "
+    "decoded, after an epoch; that of train is what is learnt from, with the recipe's smoothing "
+    "and augmentation, while the network still changes."
+)
 
 
 def save_report(folder: Path, card: Card, measured: Measured) -> Path:
@@ -80,6 +88,7 @@ def report_html(card: Card, measured: Measured, *, history: Sequence[Mapping[str
     else:
         body += ["<p>No images were held out, so nothing says how good the network is.</p>"]
     body += [_data(card, measured)]
+    body += [_cost(card, measured.cost)]
     body += [f'<div class="beside">{_recipe(card)}{_run(card)}</div>']
     return html_page(title, "".join(body), style=STYLE)
 
@@ -112,7 +121,8 @@ def _head(card: Card, measured: Measured, found: Calibrated | None, *, title: st
 def _curves(history: Sequence[Mapping[str, float]]) -> str:
     if not history:
         return ""
-    return f'<h2>Curves</h2><div class="panels">{"".join(curves_svg(history))}</div>'
+    panels = f'<h2>Curves</h2><div class="panels">{"".join(curves_svg(history))}</div>'
+    return panels + (f"<p>{LOSSES}</p>" if any("val_loss" in row for row in history) else "")
 
 
 def _data(card: Card, measured: Measured) -> str:
@@ -140,6 +150,53 @@ def _data(card: Card, measured: Measured) -> str:
     )
 
 
+def _cost(card: Card, cost: Cost) -> str:
+    loop, took = cost.loop, card.metrics["seconds"]
+    head = card.metrics.get("head", {}).get("seconds")
+    of_all = "all, of this command" if loop and loop.continued else "all"
+    rows = [(of_all, f"{took:,.1f} s", "reading and measuring included")]
+    rows += [] if head is None else [("last layer", f"{head:,.1f} s", "fitted to the frozen rest")]
+    rows += [] if loop is None else _loop_rows(loop)
+    rows += [
+        ("parameters", f"{cost.parameters:,}", "of the network that predicts"),
+        ("multiply-adds", f"{cost.macs:,}", f"an image of {_input(card)}"),
+    ]
+    if cost.training_macs is not None:
+        note = "estimated: 3 x forward x images, all at full size, without validation"
+        rows.append(("multiply-adds in all", _power(cost.training_macs), note))
+    if cost.gpu:
+        rows.append(("GPU", cost.gpu, ""))
+    team = f"{cost.processes} processes of " if cost.processes > 1 else ""
+    rows += [("processor", cost.processor, "")] if cost.processor else []
+    rows.append(
+        ("threads", f"{team}{cost.threads}", f"for arithmetic; cores to use: {cost.processors}")
+    )
+    if loop is not None:
+        note = "on average in training, of the first process" if team else "on average in training"
+        rows.append(("cores busy", f"{loop.busy:.2f}", note))
+    return f"<h2>Time and cost</h2>{table_html(('', '', ''), rows)}"
+
+
+def _loop_rows(loop: Loop) -> list[tuple[str, str, str]]:
+    earlier = ", earlier commands too" if loop.continued else ""
+    return [
+        ("training", f"{loop.seconds:,.1f} s", f"validation and saving included{earlier}"),
+        ("images", f"{loop.images:,}", f"in {loop.steps:,} steps"),
+        ("images a second", f"{loop.images / loop.seconds:,.0f}", "of training"),
+    ]
+
+
+def _power(count: int) -> str:
+    """As 5.04 x 10¹⁰, in one line."""
+    mantissa, _, exponent = f"{count:.2e}".partition("e")
+    raised = str(int(exponent)).translate(RAISED)
+    return f"{mantissa} x 10{raised}".replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _input(card: Card) -> str:
+    return " x ".join(map(str, card.preprocess.input_shape))
+
+
 def _recipe(card: Card) -> str:
     fields = {**card.recipe, **card.recipe["augment"]}
     rows = [(name, f"{value}") for name, value in fields.items() if name != "augment"]
@@ -148,11 +205,10 @@ def _recipe(card: Card) -> str:
 
 def _run(card: Card) -> str:
     facts: dict[str, Any] = {
-        "seconds": card.metrics["seconds"],
         **card.metrics.get("train", {}).get("machine", {}),
         "data": card.data.get("uri", ""),
         "fingerprint of the data": card.data.get("fingerprint", ""),
-        "input": " x ".join(map(str, card.preprocess.crop)),
+        "input": _input(card),
         "convforge": card.convforge,
         "Python": platform.python_version(),
         **dict(_versions()),

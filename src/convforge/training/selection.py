@@ -14,20 +14,20 @@ import dataclasses
 import hashlib
 import json
 import os
-import platform
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 
 from convforge.errors import OutputError, RecipeError
 from convforge.files import cache_folder, write_file
+from convforge.processors import processor_name
 from convforge.training.fitting import total_steps
 from convforge.training.machine import PLAIN, Machine, Precision
 from convforge.training.threads import ONE_THREAD_FLOPS, step_flops
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from convforge.training.recipe import Recipe
     from convforge.training.trial import Trial
@@ -188,12 +188,7 @@ def _path(trial: Trial, recipe: Recipe, *, device: str, precision: str) -> Path:
 def _device_name(device: str) -> str:
     if device != "cpu":
         return torch.cuda.get_device_name(device)
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                capability = torch.backends.cpu.get_cpu_capability()
-                return f"{line.partition(':')[2].strip()}, {capability}"
-    return platform.processor()
+    return f"{processor_name()}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def _read(path: Path, device: str) -> Machine | None:

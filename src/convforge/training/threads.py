@@ -12,9 +12,8 @@ import contextlib
 from typing import TYPE_CHECKING
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
-from convforge.classifier import evaluation_mode
+from convforge.training.cost import PASSES, forward_macs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,11 +36,5 @@ def suitable_threads(net: ConvNet, *, batch_size: int) -> Iterator[None]:
 
 
 def step_flops(net: ConvNet, *, batch_size: int) -> int:
-    """Floating-point operations of a training step: 2 a MAC, three times those of a forward pass.
-
-    Of convolutions and linear layers, which are nearly all. The backward pass has two products for
-    each of the forward pass: one for the inputs' gradient, one for the weights'.
-    """
-    with evaluation_mode(net), torch.no_grad(), FlopCounterMode(display=False) as counter:
-        net(torch.zeros(1, *net.input_shape))
-    return 3 * batch_size * int(counter.get_total_flops())
+    """Floating-point operations of a training step: 2 a MAC, by the estimate of `cost`."""
+    return 2 * PASSES * batch_size * forward_macs(net)

@@ -16,15 +16,13 @@ import torch
 from convforge.card import Card
 from convforge.classifier import Classifier
 from convforge.errors import RecipeError
-from convforge.evaluation import measure
 from convforge.images import source
 from convforge.images.cache import Cache
 from convforge.images.decoding import MAX_BAD
-from convforge.images.survey import survey
 from convforge.networks.catalog import entry
-from convforge.prediction import softmax
 from convforge.training.allocation import kept_memory
 from convforge.training.blending import SHARES, blend
+from convforge.training.cost import Loop, Stopwatch, loop_of
 from convforge.training.creation import card_of, check_net, create_for, start_from
 from convforge.training.distributed import join
 from convforge.training.finetune import fit_head, set_aside
@@ -33,7 +31,13 @@ from convforge.training.journal import Earlier, open_journal
 from convforge.training.learner import Learner, check_batch
 from convforge.training.limit import Limit
 from convforge.training.machine import Machine, fast_kernels
-from convforge.training.measuring import Measured, logits_of, right_answers
+from convforge.training.measuring import (
+    Measured,
+    Validated,
+    measure_held_out,
+    right_answers,
+    validated,
+)
 from convforge.training.pixels import read_pixels
 from convforge.training.recipe import Recipe
 from convforge.training.recipes import find_recipe
@@ -43,7 +47,7 @@ from convforge.training.selection import (
     enough_memory,
     find_device,
 )
-from convforge.training.state import read_identity
+from convforge.training.state import read_identity, states
 from convforge.training.threads import suitable_threads
 from convforge.training.trial import Trial
 
@@ -53,12 +57,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from convforge.evaluation import Evaluation
     from convforge.images.dataset import Images
     from convforge.images.decoding import Decoded
     from convforge.images.preprocess import Preprocess
     from convforge.images.threads import Progress
     from convforge.networks.contract import ConvNet
+    from convforge.training.course import Course
     from convforge.training.loggers import Logger
 
 
@@ -121,8 +125,7 @@ def train(
     started = time.perf_counter()
     _check(network, weights=weights, tune=tune, epochs=epochs, time_limit=time_limit)
     device = _check_device(device, precision=precision)
-    recipe = recipe or ("fast" if weights is None else "tune")
-    recipe = _choose(recipe, network=network, epochs=epochs, seed=seed)
+    recipe = _choose(recipe, network=network, weights=weights, epochs=epochs, seed=seed)
     images = _open(data, weights=weights, seed=recipe.seed, progress=progress)
     with join(device) as team, torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
@@ -141,9 +144,7 @@ def train(
         with _well_set(net, device=device, batch_size=recipe.batch_size):
             trial = Trial(net, decoded, preprocess=preprocess, team=team)
             before = read_identity(folder) if folder and earlier == "continue" else None
-            machine = Machine(device=device, channels_last=True)
-            if tune == "all":
-                machine = _machine(trial, recipe, before, device=device, precision=precision)
+            machine = _machine(trial, recipe, before, tune=tune, device=device, precision=precision)
             card = _card(net, images, weights=weights, preprocess=preprocess, recipe=recipe)
             net.to(device)
             metrics = {} if weights is None else _fit_head(net, decoded, card, progress=progress)
@@ -151,10 +152,12 @@ def train(
             recipe, limit = _fitting(until, trial, recipe, before, machine=machine, least=least)
             card = dataclasses.replace(card, recipe=recipe.to_json())
             learner = Learner(net, recipe=recipe, preprocess=preprocess, machine=machine, team=team)
+            loop = None
             if tune == "all":
                 kept = folder, earlier, save_every, logger, limit
-                metrics |= _fit(learner, decoded, card, metrics, kept, progress=progress)
-            metrics |= _measure(learner, decoded, images, measured=measured)
+                fitted, loop = _fit(learner, decoded, card, metrics, kept, progress=progress)
+                metrics |= fitted
+            metrics |= measure_held_out(learner, decoded, images, loop=loop, measured=measured)
     metrics["seconds"] = round(time.perf_counter() - started, 3)
     net.to("cpu").to(memory_format=torch.contiguous_format)
     return Classifier(net.eval(), dataclasses.replace(card, metrics=metrics))
@@ -189,17 +192,23 @@ def _fit(
     kept: tuple[Path | None, Earlier, float, Logger | None, Limit | None],
     *,
     progress: Progress | None,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Loop]:
     """Train, with what is watched on the way: the part "val", and the folder of the run.
 
     Where a head was fitted first, and there is "val", what is best between it and the end is kept.
+    Gives what the card says of it, and what it took.
     """
     head = {name: tensor.clone() for name, tensor in learner.net.state_dict().items()}
+
+    def validate(net: ConvNet) -> Validated:
+        return validated(net, decoded["val"], preprocess=card.preprocess, team=learner.team)
 
     def right(net: ConvNet) -> NDArray[np.bool_]:
         return right_answers(net, decoded["val"], preprocess=card.preprocess, team=learner.team)
 
     folder, earlier, save_every, logger, limit = kept
+    continued = folder is not None and earlier == "continue" and bool(states(folder))
+    stopwatch = Stopwatch()
     if limit is not None and "head" in metrics:
         limit.looks += len(SHARES)
     with open_journal(
@@ -214,23 +223,31 @@ def _fit(
             learner,
             decoded["train"].pixels,
             decoded["train"].part.labels,
-            validate=(lambda net: float(right(net).mean())) if "val" in decoded else None,
+            validate=validate if "val" in decoded else None,
             journal=journal,
             limit=limit,
             progress=progress,
         )
+    count = len(decoded["train"].part.labels)
+    loop = loop_of(course, stopwatch, learner.recipe, count=count, continued=continued)
+    seen = _seen(course, learner, count=count)
+    found = {"train": seen, **({"best": course.best} if course.best else {})}
+    if "head" in metrics and "val" in decoded:
+        found["blend"] = blend(learner.net, head, right=right)
+    return found, loop
+
+
+def _seen(course: Course, learner: Learner, *, count: int) -> dict[str, Any]:
+    """What the card says of a course over `count` images."""
     seen = {
         **dataclasses.asdict(course.seen),
         "warning": course.warning,
         "machine": learner.machine.to_json(),
     }
     if course.changes:
-        planned = total_steps(len(decoded["train"].part.labels), learner.recipe)
+        planned = total_steps(count, learner.recipe)
         seen["shortened"] = {"steps": course.step, "planned": planned, "changes": course.changes}
-    found = {"train": seen, **({"best": course.best} if course.best else {})}
-    if "head" in metrics and "val" in decoded:
-        found["blend"] = blend(learner.net, head, right=right)
-    return found
+    return seen
 
 
 def _identity(card: Card, machine: Machine) -> dict[str, Any]:
@@ -257,10 +274,16 @@ def _machine(
     recipe: Recipe,
     earlier: Mapping[str, Any] | None,
     *,
+    tune: str,
     device: str,
     precision: str,
 ) -> Machine:
-    """How steps are computed: as a run that is continued did, else as is fastest."""
+    """How steps are computed: as a run that is continued did, else as is fastest.
+
+    Where the last layer alone is fitted there are none.
+    """
+    if tune == "head":
+        return Machine(device=device, channels_last=True)
     if earlier is not None:
         machine = Machine.from_json(earlier["machine"], device=device)
         if precision not in {"auto", machine.precision}:
@@ -328,10 +351,15 @@ def _check_device(device: str, *, precision: str) -> str:
 
 
 def _choose(
-    recipe: Recipe | str | Path | None, *, network: str, epochs: int | None, seed: int | None
+    recipe: Recipe | str | Path | None,
+    *,
+    network: str,
+    weights: str | None,
+    epochs: int | None,
+    seed: int | None,
 ) -> Recipe:
     if not isinstance(recipe, Recipe):
-        recipe = find_recipe(network, recipe or "fast")
+        recipe = find_recipe(network, recipe or ("fast" if weights is None else "tune"))
     if epochs is not None:
         recipe = dataclasses.replace(recipe, epochs=epochs)
     return recipe if seed is None else dataclasses.replace(recipe, seed=seed)
@@ -349,32 +377,3 @@ def _card(
         recipe=recipe.to_json(),
         data={**images.record(), **start},
     )
-
-
-def _measure(
-    learner: Learner,
-    decoded: Mapping[str, Decoded],
-    images: Images,
-    *,
-    measured: Callable[[Measured], None] | None,
-) -> dict[str, Any]:
-    """`Evaluation.summary` by part, of the parts that were held out, and a survey of the data."""
-    net, preprocess, team = learner.net, learner.preprocess, learner.team
-    team.share_buffers(net)
-    logits: dict[str, NDArray[np.float32]] = {}
-    evaluations: dict[str, Evaluation] = {}
-    for name in ("val", "test"):
-        if name in decoded:
-            part = decoded[name]
-            logits[name] = logits_of(net, part, preprocess=preprocess, team=team)
-            evaluations[name] = measure(
-                [softmax(logits[name])],
-                part.part,
-                bad=part.bad,
-                classes=images.classes,
-                uri=images.uri,
-            )
-    if measured is not None:
-        measured(Measured(decoded=decoded, logits=logits, evaluations=evaluations))
-    summaries = {name: one.summary() for name, one in evaluations.items()}
-    return {"data": survey(decoded, preprocess=preprocess), **summaries}

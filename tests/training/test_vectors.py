@@ -16,7 +16,7 @@ from convforge.images.preprocess import Preprocess
 from convforge.images.stored import Uncropped
 from convforge.networks.catalog import create
 from convforge.training import vectors
-from convforge.training.vectors import engine, last_layer, vectors_of, without_last
+from convforge.training.vectors import Trunk, engine, last_layer, vectors_of, without_last
 
 PREPROCESS = Preprocess(resize=36, crop=(32, 32), mean=(120.0,) * 3, std=(60.0,) * 3)
 OPENVINO = importlib.util.find_spec("openvino") is not None
@@ -48,7 +48,9 @@ def part(count=5, *, digests=True, seed=0):
 
 def vectors_in(net, split, *, geometry=PREPROCESS):
     decoded = decode_part(split, geometry)
-    return vectors_of(net, decoded, preprocess=PREPROCESS, geometry=geometry)
+    return vectors_of(
+        Trunk(net, count=len(split)), decoded, preprocess=PREPROCESS, geometry=geometry
+    )
 
 
 def test_the_last_layer_turns_them_into_the_networks_logits(net):
@@ -124,10 +126,26 @@ def test_progress_is_told(net):
     decoded = decode_part(part(), PREPROCESS)
     assert isinstance(decoded, Decoded)
     vectors_of(
-        net,
+        Trunk(net, count=5),
         decoded,
         preprocess=PREPROCESS,
         geometry=PREPROCESS,
         progress=lambda *call: calls.append(call),
     )
     assert calls == [(5, 5, "running the network over train")]
+
+
+def test_what_runs_the_network_is_made_once_for_all_parts_and_not_for_what_is_kept(
+    net, monkeypatch
+):
+    made = []
+    real = vectors.engine
+    monkeypatch.setattr(
+        vectors, "engine", lambda *given, count: made.append(count) or real(*given, count=count)
+    )
+    decoded = [decode_part(part(seed=seed), PREPROCESS) for seed in (1, 2)]
+    for _ in range(2):
+        trunk = Trunk(net, count=10)
+        for one in decoded:
+            vectors_of(trunk, one, preprocess=PREPROCESS, geometry=PREPROCESS)
+    assert made == [10]

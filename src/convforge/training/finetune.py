@@ -21,7 +21,7 @@ import torch
 from convforge.errors import DataError, PackageError
 from convforge.images.holdout import with_val
 from convforge.training.pixels import stored_to_train
-from convforge.training.vectors import last_layer, vectors_of
+from convforge.training.vectors import Trunk, last_layer, vectors_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,12 +90,17 @@ def fit_head(
             f"among them {part.names[0]}; repair those of other classes, or add some"
         )
     geometries = {"train": stored_to_train(preprocess, crop=crop), "val": preprocess}
+    parts = [name for name in geometries if name in decoded]
+    trunk = Trunk(net, count=sum(len(decoded[name].part) for name in parts))
     vectors = {
         name: vectors_of(
-            net, decoded[name], preprocess=preprocess, geometry=geometry, progress=progress
+            trunk,
+            decoded[name],
+            preprocess=preprocess,
+            geometry=geometries[name],
+            progress=progress,
         )
-        for name, geometry in geometries.items()
-        if name in decoded
+        for name in parts
     }
     held = "val" if "val" in decoded else "train"
     head = logistic_regression(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import math
 from collections import defaultdict
 from dataclasses import dataclass
@@ -98,7 +99,6 @@ class Learner:
         self.machine, self.team = machine, team
         if recipe.small_images:
             _check_small_images(net)
-        self.optimizers = build_optimizers(net, recipe)
         self.best: dict[str, Tensor] = {}
         self.average = Average(net, decay=recipe.average) if recipe.average else None
         self.chance_loss = math.log(net.num_classes)
@@ -106,6 +106,11 @@ class Learner:
         self._std = torch.tensor(preprocess.std, device=machine.device).view(-1, 1, 1)
         outputs = net.weighted_logits
         self._outputs: Forward = torch.compile(outputs) if machine.compiled else outputs
+
+    @functools.cached_property
+    def optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
+        """Made when they are first needed: torch takes a second to import what they import."""
+        return build_optimizers(self.net, self.recipe)
 
     def step(self, batch: Batch, *, step: int, steps: int) -> tuple[float, int]:
         """Learn from one batch, the one of `step` (from 0) of `steps`.

@@ -70,7 +70,7 @@ FIRST_ROUND = (
 def app(names: Iterable[str] = COMMANDS) -> typer.Typer:
     """The command line with these commands; only their modules are imported.
 
-    All of them take two thirds of the time until one that is named alone begins.
+    With all of them `serve --help` takes 0.2 s of processor time more (AMD EPYC).
     """
     commands = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", epilog=FIRST_ROUND)
     commands.callback()(_convforge)

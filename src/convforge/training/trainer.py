@@ -109,7 +109,7 @@ def train(
     `device` is torch's, "auto" a GPU where there is one; `precision` is that of convolutions and
     products, "fp32" or "bf16", "auto" what a few measured steps find faster.
 
-    `folder` keeps the run: its state every `save_every` seconds and after each epoch, and its log.
+    `folder` keeps the run: its state every `save_every` seconds and after epochs, and its log.
     The state of an `earlier` run there is continued, if it is the same run, or removed once all is
     well and the first step comes. Ctrl-C and SIGTERM save the state and raise Interrupted.
     `logger` is told of the run's start and of every epoch (`loggers`); its end is the caller's.
